@@ -1,0 +1,97 @@
+"""
+The one absolute deadline that every network operation is clipped to. Layer 0: knows only types and errors.
+
+An HTTP library's own timeouts start anew with every byte, so a server that sends one byte in ten seconds is never too
+late. Here time is bounded by what matters: being connected, the first event, the next complete event, the whole.
+"""
+
+import time
+from collections.abc import Callable
+
+from llmcli.errors import TimedOut
+from llmcli.types import Timeouts
+
+KEEP_ALIVE_FACTOR = 5  # keep-alives may stretch the idle timeout up to this many times
+LINGER = 5.0  # seconds that a server has after its end marker to send usage and close
+
+
+class Deadlines:
+    """
+    Which deadline holds now, and why. The driver moves it on (`connecting`, `waiting`, `progressed`...); the network
+    stream asks `remaining()` before every operation.
+
+    `started` is the monotonic time from which the total timeout counts.
+    """
+
+    def __init__(self, timeouts: Timeouts, *, started: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._timeouts = timeouts
+        self._now = now
+        self._total_at = None if timeouts.total is None else started + timeouts.total
+        self._phase = "connect"
+        self._limit = timeouts.connect
+        self._at: float | None = None
+        self._last_event = 0.0
+        self._graced = False
+
+    def connecting(self) -> None:
+        """A connection is being made: DNS, every address, proxy and TLS share one deadline."""
+        self._set("connect", self._timeouts.connect)
+
+    def waiting(self) -> None:
+        """The request goes out and the first event is waited for."""
+        self._set("first", self._timeouts.first)
+
+    def progressed(self) -> None:
+        """A complete event arrived; the next one may take the idle timeout."""
+        self._last_event = self._now()
+        self._set("idle", self._timeouts.idle)
+
+    def kept_alive(self) -> None:
+        """The server showed that it lives without saying anything; this extends the wait, but not for ever."""
+        if self._phase != "idle" or self._at is None or self._timeouts.idle is None:
+            return
+        self._at = min(self._now() + self._timeouts.idle, self._last_event + KEEP_ALIVE_FACTOR * self._timeouts.idle)
+
+    def finishing(self) -> None:
+        """The end marker was seen; whatever else the server has to say may take a moment, not more."""
+        self._set("linger", LINGER)
+
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, `None` for ever. Raises `TimedOut` when it has passed."""
+        at = self._at if self._total_at is None or self._at is None else min(self._at, self._total_at)
+        if at is None:
+            at = self._total_at
+        if at is None:
+            return None
+        left = at - self._now()
+        if left <= 0:
+            raise self.expired()
+        return left
+
+    def grace(self) -> bool:
+        """
+        Whether what already lies in the socket may still be read although the deadline has passed: once for each
+        deadline, so that a laptop that slept (or a stopped job that goes on) is not taken for a stalled server.
+        """
+        graced, self._graced = self._graced, True
+        return not graced
+
+    def expired(self) -> TimedOut:
+        """The error that says which timeout passed, and how to change it."""
+        if self._total_at is not None and self._now() >= self._total_at:
+            return TimedOut(f"the total timeout of {self._timeouts.total:g} s passed", hint="see --timeout")
+        message, option = {
+            "connect": ("no connection in {:g} s", "--connect-timeout"),
+            "first": ("no answer began in {:g} s", "--first-timeout"),
+            "idle": ("the stream stalled: no event in {:g} s", "--idle-timeout"),
+            "linger": ("the stream stayed open for {:g} s after its end marker", "--idle-timeout"),
+        }[self._phase]
+        error = TimedOut(message.format(self._limit or 0), hint=f"see {option}")
+        error.sent = self._phase != "connect"
+        return error
+
+    def _set(self, phase: str, seconds: float | None) -> None:
+        self._phase = phase
+        self._limit = seconds
+        self._graced = False
+        self._at = None if seconds is None else self._now() + seconds

@@ -1,0 +1,346 @@
+"""
+Bytes to records, however the bytes were cut. Layer 0: knows only errors.
+
+A framing is push-based: `feed(bytes)` returns the records that became complete, `end()` those that the end of the
+body completes. A million one-byte chunks cost linear time, because only new bytes are searched. `keep_alives` counts
+what a server sends only to show that it lives (SSE comments, blank lines).
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import ClassVar, NamedTuple, NoReturn, Protocol
+
+from llmcli.errors import ProviderFailed
+
+RECORD_LIMIT = 16 * 1024 * 1024  # bytes; no API sends a longer event, and a server must not fill our memory
+_BOM = b"\xef\xbb\xbf"
+_SHOWN = 80  # characters of a malformed record that an error message shows
+
+
+class Record(NamedTuple):
+    """One record of a stream: its data, and the name of its SSE event if it had one."""
+
+    data: str
+    event: str = "message"
+
+
+class Framing(Protocol):
+    """What the driver needs of a framing. One object serves one body."""
+
+    whole_starts: ClassVar[bytes]  # a body that starts with one of these bytes is no stream but a whole answer
+    keep_alives: int
+
+    def feed(self, chunk: bytes) -> list[Record]:
+        """Take the next bytes of the body and return the records that they complete."""
+
+    def end(self) -> list[Record]:
+        """The body has ended; return what its end completes."""
+
+
+# --- JSON -----------------------------------------------------------------------------------------
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+_raw_decode = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
+
+
+def parse_json(text: str) -> object:
+    """
+    Parse one JSON document strictly: no NaN, no endless nesting. Raises `ProviderFailed` with the place and what
+    stood there, never with the whole text.
+    """
+    try:
+        return _decode(text)
+    except (ValueError, RecursionError) as exc:
+        raise malformed(text, exc) from None
+
+
+def parse_json_stream(text: str) -> Iterator[object]:
+    """Parse one or more JSON documents that stand in one record (some relays glue two events together)."""
+    position, length = 0, len(text)
+    while position < length:
+        try:
+            document, position = _raw_decode(text, position)
+        except (ValueError, RecursionError) as exc:
+            raise malformed(text, exc) from None
+        yield document
+        while position < length and text[position] in " \t\r\n":
+            position += 1
+
+
+def malformed(text: str, exc: Exception) -> ProviderFailed:
+    """The error for a record that is not JSON: the offset, and at most 80 escaped characters from there."""
+    offset = exc.pos if isinstance(exc, json.JSONDecodeError) else 0
+    reason = "nested too deeply" if isinstance(exc, RecursionError) else str(exc).split(":")[0]
+    start = max(0, offset - _SHOWN // 2)
+    shown = text[start : start + _SHOWN].encode("unicode_escape").decode("ascii")[: 2 * _SHOWN]
+    return ProviderFailed(f"malformed JSON from the provider at character {offset} ({reason}): {shown}")
+
+
+def decode_body(body: bytes) -> str:
+    """The text of a whole body: UTF-8 without its BOM, with U+FFFD for what is not UTF-8."""
+    return body.removeprefix(_BOM).decode("utf-8", "replace")
+
+
+# --- lines ----------------------------------------------------------------------------------------
+
+
+class _Pieces:
+    """Bytes that wait for the end of their record, joined only once."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._pieces)
+
+    def add(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size > RECORD_LIMIT:
+            raise ProviderFailed(f"one event of the stream is longer than {RECORD_LIMIT // 2**20} MB")
+        self._pieces.append(piece)
+
+    def take(self, piece: bytes = b"") -> bytes:
+        if not self._pieces:
+            return piece
+        self._pieces.append(piece)
+        whole = b"".join(self._pieces)
+        self._pieces.clear()
+        self._size = 0
+        return whole
+
+
+class SSE:
+    """
+    Server-sent events (WHATWG HTML 9.2.5-9.2.6), with two deviations that model servers need: at a clean end an event
+    without its last blank line is dispatched if it is `[DONE]` or complete JSON, and a field named `error` is an
+    event of that name.
+    """
+
+    whole_starts: ClassVar[bytes] = b"{["
+
+    def __init__(self) -> None:
+        self.keep_alives = 0
+        self.last_event_id = ""
+        self.retry: int | None = None
+        self._tail = _Pieces()
+        self._swallow_lf = False
+        self._at_start = True
+        self._data: list[str] = []
+        self._data_size = 0
+        self._event = ""
+
+    def feed(self, chunk: bytes) -> list[Record]:
+        """See `Framing.feed`. Lines end in CRLF, LF or a lone CR, and in nothing else."""
+        if self._swallow_lf and chunk:
+            self._swallow_lf = False
+            if chunk[0] == 10:
+                chunk = chunk[1:]
+        if b"\n" not in chunk and b"\r" not in chunk:
+            if chunk:
+                self._tail.add(chunk)
+            return []
+        lines = self._tail.take(chunk).splitlines(keepends=False)  # bytes split at CR and LF only
+        last = chunk[-1]
+        if last == 13:
+            self._swallow_lf = True
+        elif last != 10:
+            self._tail.add(lines.pop())
+        records: list[Record] = []
+        for line in lines:
+            self._line(line, records)
+        return records
+
+    def end(self) -> list[Record]:
+        """See `Framing.end`."""
+        records: list[Record] = []
+        if self._tail:
+            self._line(self._tail.take(), records)
+        data = "\n".join(self._data)
+        if data.strip() and (data.strip() == "[DONE]" or _is_json(data)):
+            self._line(b"", records)
+        return records
+
+    def _line(self, line: bytes, records: list[Record]) -> None:
+        if self._at_start:
+            self._at_start = False
+            line = line.removeprefix(_BOM)
+        if not line:
+            self._dispatch(records)
+            return
+        field, colon, value = line.partition(b":")
+        if value[:1] == b" ":
+            value = value[1:]
+        if field == b"data":
+            self._data_size += len(value)
+            if self._data_size > RECORD_LIMIT:
+                raise ProviderFailed(f"one event of the stream is longer than {RECORD_LIMIT // 2**20} MB")
+            self._data.append(value.decode("utf-8", "replace"))
+        elif not field and colon:
+            self.keep_alives += 1
+        elif field == b"event":
+            self._event = value.decode("utf-8", "replace")
+        elif field == b"id":
+            if b"\0" not in value:
+                self.last_event_id = value.decode("utf-8", "replace")
+        elif field == b"retry":
+            if value.isdigit():
+                self.retry = int(value)
+        elif field == b"error":
+            # Builds of llama.cpp through 2025 wrote `error: {...}`, a field that the standard does not know.
+            records.append(Record(value.decode("utf-8", "replace"), "error"))
+
+    def _dispatch(self, records: list[Record]) -> None:
+        if self._data:
+            data = self._data[0] if len(self._data) == 1 else "\n".join(self._data)
+            records.append(Record(data, self._event or "message"))
+            self._data.clear()
+            self._data_size = 0
+        self._event = ""
+
+
+class JsonLines:
+    """JSON lines (NDJSON): records end in LF; a CR before it, blank lines and RS prefixes (RFC 7464) are dropped."""
+
+    whole_starts: ClassVar[bytes] = b""
+
+    def __init__(self) -> None:
+        self.keep_alives = 0
+        self._tail = _Pieces()
+        self._at_start = True
+
+    def feed(self, chunk: bytes) -> list[Record]:
+        """See `Framing.feed`."""
+        if b"\n" not in chunk:
+            if chunk:
+                self._tail.add(chunk)
+            return []
+        *lines, rest = self._tail.take(chunk).split(b"\n")
+        if rest:
+            self._tail.add(rest)
+        return [record for line in lines if (record := self._record(line))]
+
+    def end(self) -> list[Record]:
+        """See `Framing.end`. The last line may lack its LF."""
+        record = self._record(self._tail.take())
+        return [record] if record else []
+
+    def _record(self, line: bytes) -> Record | None:
+        if self._at_start:
+            self._at_start = False
+            line = line.removeprefix(_BOM)
+        text = line.lstrip(b"\x1e").strip(b" \t\r").decode("utf-8", "replace")
+        if not text:
+            self.keep_alives += 1
+            return None
+        return Record(text)
+
+
+class JsonArray:
+    """One JSON array that arrives element by element (Gemini without `alt=sse`); each element is a record."""
+
+    whole_starts: ClassVar[bytes] = b"{"
+    _SIGNS = re.compile(rb'[\\"{}\[\],]')  # JSON's own signs are ASCII, so bytes can be scanned undecoded
+
+    def __init__(self) -> None:
+        self.keep_alives = 0
+        self._tail = _Pieces()
+        self._depth = 0
+        self._in_string = False
+        self._escaped_at = -1  # the position of the byte after a backslash
+        self._closed = False
+
+    def feed(self, chunk: bytes) -> list[Record]:
+        """See `Framing.feed`. Every byte is looked at once."""
+        records: list[Record] = []
+        start = 0
+        for sign in self._SIGNS.finditer(chunk):
+            position, byte = sign.start(), sign.group()
+            if self._in_string:
+                if position == self._escaped_at:
+                    continue
+                if byte == b"\\":
+                    self._escaped_at = position + 1
+                elif byte == b'"':
+                    self._in_string = False
+            elif byte == b'"':
+                self._in_string = True
+            elif byte in b"[{":
+                self._depth += 1
+                if self._depth == 1:
+                    start = position + 1
+            elif byte in b"]}":
+                self._depth -= 1
+                if self._depth == 0:
+                    self._element(chunk[start:position], records)
+                    self._closed = True
+            elif self._depth == 1:
+                self._element(chunk[start:position], records)
+                start = position + 1
+        if self._depth and start < len(chunk):
+            self._tail.add(chunk[start:])
+        self._escaped_at -= len(chunk)
+        return records
+
+    def end(self) -> list[Record]:
+        """See `Framing.end`. Without its closing bracket the array was cut."""
+        if not self._closed:
+            raise ProviderFailed("the JSON array of the answer was never closed")
+        return []
+
+    def _element(self, piece: bytes, records: list[Record]) -> None:
+        element = self._tail.take(piece).strip()
+        if element:
+            records.append(Record(element.decode("utf-8", "replace")))
+
+
+class Delimiter:
+    """Records that end in a delimiter of one or more bytes (`\\0`, `---`, `|||`)."""
+
+    whole_starts: ClassVar[bytes] = b""
+
+    def __init__(self, delimiter: bytes) -> None:
+        if not delimiter:
+            raise ValueError("the delimiter is empty")
+        self.keep_alives = 0
+        self._delimiter = delimiter
+        self._tail = _Pieces()
+        self._held = b""  # the last len(delimiter) - 1 bytes, which may be the start of a delimiter
+
+    def feed(self, chunk: bytes) -> list[Record]:
+        """See `Framing.feed`."""
+        window = self._held + chunk
+        *parts, rest = window.split(self._delimiter)
+        records = [record for part in parts if (record := self._record(part))]
+        keep = min(len(self._delimiter) - 1, len(rest))
+        self._held = rest[len(rest) - keep :]
+        if settled := rest[: len(rest) - keep]:
+            self._tail.add(settled)
+        return records
+
+    def end(self) -> list[Record]:
+        """See `Framing.end`. What follows the last delimiter is a record too."""
+        record = self._record(self._held)
+        self._held = b""
+        return [record] if record else []
+
+    def _record(self, part: bytes) -> Record | None:
+        whole = self._tail.take(part)
+        if not whole.strip():
+            self.keep_alives += 1
+            return None
+        return Record(whole.decode("utf-8", "replace"))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        _decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,268 @@
+"""
+An error answer of a model API -> one of our errors. Layer 0: knows only types, errors and framing.
+
+Two steps: find the message and the codes in whatever shape the body has (`describe`), then decide by status, refined
+by the codes (`classify`). Sources: the error shapes of OpenAI, Anthropic, Google, Mistral, FastAPI, OAuth and the
+gateways in front of them; see docs/architecture.md.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import cast
+
+from llmcli.errors import (
+    AuthenticationFailed,
+    Busy,
+    ContextTooLong,
+    LlmError,
+    ProviderFailed,
+    QuotaExceeded,
+    RequestRejected,
+    UnknownModel,
+)
+from llmcli.framing import decode_body, parse_json
+
+_MESSAGE_LIMIT = 500  # characters of a provider's message that we show
+_REQUEST_IDS = ("x-request-id", "request-id", "x-generation-id", "apim-request-id", "cf-ray")
+
+# Codes and words, lower case, that decide more than the status does. Checked in this order.
+_QUOTA = (
+    "insufficient_quota",
+    "exceeded_current_quota",
+    "credit_balance",
+    "spend_limit",
+    "organization_usage_limit_exceeded",
+    "billing_error",
+    "billing_hard_limit",
+    "payment_required",
+    "insufficient balance",
+    "insufficient credits",
+    "credit balance is too low",
+    "perday",
+    "limit: 0",
+    "1113",
+)
+_CONTEXT = (
+    "context_length_exceeded",
+    "exceed_context_size_error",
+    "maximum context length",
+    "exceeds the available context size",
+    "input tokens exceed the configured limit",
+    "exceeds the maximum number of tokens allowed",
+    "longer than the model's context length",
+    "prompt is too long",
+    "current length is",
+)
+_MODEL = (
+    "model_not_found",
+    "model_not_supported",
+    "model_decommissioned",
+    "model not exist",
+    "supported api model names",
+    "not supported by any provider",
+    "invalid model",
+    "unknown model",
+    "model not found",
+    "deploymentnotfound",
+    "20012",
+    "1211",
+)
+_MODEL_PATTERN = re.compile(r"\bmodels?\b.{0,120}(?:does not exist|not found|not available)", re.IGNORECASE | re.DOTALL)
+_KEY = ("api key not valid", "api_key_invalid", "bad or missing authentication", "invalid api key", "wrong_api_key")
+_OVERLOAD = ("overloaded_error", "engine_overloaded", "rate_limit_error", "rate_limit_exceeded")
+_PARAMETER = re.compile(
+    r"(?:unsupported|unknown|unrecognized|extra|not permitted|unexpected|invalid)[^'\"`]{0,60}['\"`]([\w.]+)['\"`]",
+    re.IGNORECASE,
+)
+_TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """What an error body says: the message for a person, the codes for us, the parameter that it names."""
+
+    message: str
+    codes: tuple[str, ...] = ()
+    parameter: str | None = None
+    status: int | None = None
+    retry_after: float | None = None
+
+
+def read_error(status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
+    """
+    The error for an answer that is none. `headers` have lower-case names. The message is cut at 500 characters; the
+    caller redacts and escapes it.
+    """
+    return classify(status, describe(body), headers)
+
+
+def error_in(document: object) -> ErrorBody | None:
+    """The error that a JSON document reports under status 200 (`{"error": ...}`, at any truthy value), if it does."""
+    if isinstance(document, list) and document:
+        document = document[0]
+    if not isinstance(document, dict):
+        return None
+    if document.get("error") or document.get("object") == "error" or document.get("type") == "error":
+        return _describe_document(document)
+    return None
+
+
+def classify_in_stream(body: ErrorBody) -> LlmError:
+    """An error that came after status 200: its own code stands for the status where it is one."""
+    return classify(body.status or 200, body, {})
+
+
+def describe(body: bytes) -> ErrorBody:
+    """What an error body says, whatever its shape."""
+    text = decode_body(body).strip()
+    if text[:1] in "{[" and text:
+        try:
+            return _describe_document(parse_json(text))
+        except ProviderFailed:
+            pass
+    plain = " ".join(_TAGS.sub(" ", text).split()) if "<" in text else text
+    return ErrorBody(_cut(plain) or "no explanation")
+
+
+def _describe_document(document: object) -> ErrorBody:
+    if isinstance(document, list):
+        document = document[0] if document else {}
+    if not isinstance(document, dict):
+        return ErrorBody(_cut(str(document)))
+    inner = document.get("error")
+    fields = {**document, **inner} if isinstance(inner, dict) else document
+    errors = document.get("errors")
+    if isinstance(errors, list) and errors and isinstance(errors[0], dict):
+        fields = {**fields, **errors[0]}
+    message = _first_text(
+        inner if isinstance(inner, str) and not document.get("error_description") else None,
+        *(fields.get(name) for name in ("message", "msg", "detail", "error_description", "error")),
+    )
+    details = fields.get("details")
+    codes = [str(fields[name]) for name in ("code", "type", "status", "reason") if fields.get(name) is not None]
+    if isinstance(inner, str):
+        codes.append(inner)
+    if isinstance(details, dict):
+        codes += [str(value) for value in details.values()]
+    elif isinstance(details, list):
+        codes.append(str(details))
+    metadata = fields.get("metadata")
+    if isinstance(metadata, dict) and isinstance(metadata.get("raw"), str):
+        message = f"{message}: {metadata['raw']}"
+    parameter = fields.get("param")
+    named = _PARAMETER.search(message)
+    return ErrorBody(
+        _cut(message) or "no explanation",
+        tuple(codes),
+        parameter if isinstance(parameter, str) and parameter else named.group(1) if named else None,
+        next((int(code) for code in codes if code.isdigit() and 400 <= int(code) <= 599), None),
+        _retry_hint(details, fields),
+    )
+
+
+def _first_text(*candidates: object) -> str:
+    for candidate in candidates:
+        if isinstance(candidate, str) and candidate.strip():
+            return candidate.strip()
+        if isinstance(candidate, list) and candidate:
+            first = candidate[0]
+            if isinstance(first, dict) and isinstance(first.get("msg"), str):
+                where = ".".join(str(step) for step in cast("list[object]", first.get("loc") or []))
+                return f"{where}: {first['msg']}" if where else str(first["msg"])
+            return "; ".join(str(item) for item in candidate)
+        if isinstance(candidate, dict) and isinstance(candidate.get("msg"), str):
+            return str(candidate["msg"])
+    return ""
+
+
+def _retry_hint(details: object, fields: Mapping[str, object]) -> float | None:
+    """Google's RetryInfo and Hugging Face's estimated_time, in seconds."""
+    for detail in details if isinstance(details, list) else []:
+        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
+        if isinstance(delay, str) and re.fullmatch(r"[\d.]+s", delay):
+            return float(delay[:-1])
+    estimated = fields.get("estimated_time")
+    return float(estimated) if isinstance(estimated, int | float) else None
+
+
+def classify(status: int, body: ErrorBody, headers: Mapping[str, str]) -> LlmError:
+    """
+    The error class for a status, refined by what the body says. An unrecognised 429 is a rate limit.
+
+    `status` may be 200 for an error inside a stream.
+    """
+    codes = " ".join(body.codes).lower()
+    words = f"{codes} {body.message.lower()}"
+    context = {
+        "http_status": status if status >= 300 else None,
+        "request_id": next((headers[name] for name in _REQUEST_IDS if name in headers), None),
+        "retry_after": retry_after(headers) if retry_after(headers) is not None else body.retry_after,
+        "retry_ok": {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower()),
+    }
+
+    def made(error: type[LlmError], message: str | None = None, hint: str | None = None) -> LlmError:
+        return error(message or body.message, hint=hint, **context)  # type: ignore[arg-type]  # mypy joins the values
+
+    if status == 402 or (any(word in words for word in _QUOTA) and status in (200, 400, 403, 429)):
+        return made(
+            QuotaExceeded,
+            f"quota or credit is used up: {body.message}",
+            "waiting does not help; see the provider's billing page",
+        )
+    if status in (200, 400, 413, 422) and any(word in words for word in _CONTEXT):
+        return made(ContextTooLong, f"the prompt is too long for the model: {body.message}")
+    if status == 401 or status == 498 or (status == 400 and any(word in words for word in _KEY)):
+        return made(AuthenticationFailed, f"the provider does not accept the key: {body.message}")
+    if status == 403:
+        return made(AuthenticationFailed, f"the provider refuses this key or region: {body.message}")
+    if status in (400, 404) and (any(word in words for word in _MODEL) or _MODEL_PATTERN.search(body.message)):
+        return made(UnknownModel, f"unknown model: {body.message}", "llmcli models lists what there is")
+    if status == 404:
+        return made(RequestRejected, f"no such address: {body.message}", "check the base URL")
+    if status in (405, 406, 410, 415, 426):
+        return made(RequestRejected, f"HTTP {status}: {body.message}", "check the base URL")
+    if status in (408, 409):
+        return made(ProviderFailed)
+    if status in (429, 503, 529) or any(word in codes for word in _OVERLOAD):
+        return made(Busy, f"the provider is busy: {body.message}")
+    if 400 <= status < 500 or "invalid_request" in codes:
+        rejected = made(RequestRejected)
+        if isinstance(rejected, RequestRejected):
+            rejected.parameter = body.parameter
+        return rejected
+    if status >= 500:
+        return made(ProviderFailed, f"HTTP {status}: {body.message}")
+    return made(ProviderFailed, f"the provider reports an error: {body.message}")
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """
+    Seconds that the server asks to wait: `retry-after-ms`, then `retry-after` as seconds or as an HTTP date.
+
+    A date is counted from the server's own `Date` header, because our clock may be wrong.
+    """
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after")
+    seconds = _number(value)
+    if seconds is not None or value is None:
+        return seconds
+    try:
+        then = parsedate_to_datetime(value)
+        now = parsedate_to_datetime(headers.get("date", ""))
+    except (TypeError, ValueError):
+        return None
+    return max(0.0, (then - now).total_seconds())
+
+
+def _number(value: str | None) -> float | None:
+    if value is None or not re.fullmatch(r"\s*\d{1,9}(\.\d*)?\s*", value):
+        return None
+    return float(value)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MESSAGE_LIMIT else text[:_MESSAGE_LIMIT] + "…"

@@ -1,0 +1,313 @@
+"""
+The contract that every provider keeps, built-in or not. Layer 1: knows types, errors, framing, http_errors.
+
+An HTTP provider *describes* what to send and *reads* what came back. It does no I/O, reads no environment, never
+sleeps, never prints, and keeps no state of an answer on itself; the driver (`answer.py`) performs. A native provider
+performs by itself, with nothing but the call that it is handed.
+"""
+
+import json
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from llmcli import http_errors
+from llmcli.errors import ConfigurationError, LlmError, ProviderFailed, UsageError
+from llmcli.framing import SSE, Framing, Record, decode_body, parse_json
+from llmcli.types import (
+    ChatRequest,
+    Event,
+    HttpRequest,
+    Json,
+    Model,
+    ModelPage,
+    ProviderConfig,
+    Timeouts,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """
+    How a provider takes its key, and where a person gets one.
+
+    `env`: environment variables, in their order. `header` and `scheme`: where the key goes (`Authorization: Bearer`).
+    `label`, `placeholder`, `hint`: what `providers show` and the login ask with.
+    """
+
+    required: bool = True
+    env: tuple[str, ...] = ()
+    header: str = "Authorization"
+    scheme: str = "Bearer"
+    label: str = "API key"
+    placeholder: str = "sk-..."
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a provider can do at all; a single model may do less."""
+
+    chat: bool = True
+    stream: bool = True
+    generate: bool = False
+    thinking: bool = False
+    vision: bool = False
+    tools: bool = False
+    schema: bool = False
+
+    def names(self) -> tuple[str, ...]:
+        """The names of what is there, in their order."""
+        return tuple(name for name in self.__slots__ if getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """The range of a numeric setting, as the API enforces it for every model."""
+
+    min: float | None = None
+    max: float | None = None
+    default: float | None = None
+    step: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An `--option` of a provider that declares its options: what it means, and the values if they are a choice."""
+
+    help: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigKey:
+    """A configuration key of a provider's own: what it means, and the environment variables that may hold it."""
+
+    help: str
+    env: tuple[str, ...] = ()
+    type: type = str
+
+
+class Provider:
+    """
+    What every provider has. A base class with defaults, so that a new method does not break an old plugin.
+
+    `options` is `None` where any `--option key=value` goes into the request as the API's own field. `quirks` are
+    sentences about how the service differs from what one would expect.
+    """
+
+    api_version: ClassVar[int] = 1
+    id: ClassVar[str] = ""
+    name: ClassVar[str] = ""
+    default_base_url: ClassVar[str | None] = None
+    base_url_env: ClassVar[tuple[str, ...]] = ()
+    default_model: str | None = None
+    api_key: ClassVar[ApiKey] = ApiKey(required=False)
+    capabilities: ClassVar[Capabilities] = Capabilities()
+    settings: ClassVar[Mapping[str, Setting]] = {
+        "max_tokens": Setting(min=1),
+        "temperature": Setting(min=0, max=2),
+        "top_p": Setting(min=0, max=1),
+    }
+    options: ClassVar[Mapping[str, Option] | None] = None
+    config_keys: ClassVar[Mapping[str, ConfigKey]] = {}
+    known_models: ClassVar[tuple[str, ...]] = ()
+    quirks: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, config: ProviderConfig) -> None:
+        self.config = config
+        self.default_model = config.default_model or type(self).default_model
+
+    def check(self, request: ChatRequest) -> None:
+        """
+        Refuse what the API rejects for every model, before anything is sent.
+
+        Raises `UsageError` naming the range of a setting, or the nearest of the declared options.
+        """
+        for name, setting in self.settings.items():
+            value = getattr(request, name, None)
+            if value is None:
+                continue
+            if (setting.min is not None and value < setting.min) or (setting.max is not None and value > setting.max):
+                low, high = ("" if end is None else f"{end:g}" for end in (setting.min, setting.max))
+                allowed = (
+                    f"between {low} and {high}" if low and high else f"at least {low}" if low else f"at most {high}"
+                )
+                flag = name.replace("_", "-")
+                raise UsageError(
+                    f"--{flag} {value:g} is out of range for {self.config.id}: {allowed}",
+                    hint=f"--option {name}={value:g} sends it all the same",
+                )
+        if self.options is not None:
+            for name, given in request.options.items():
+                self._check_option(self.options, name, given)
+
+    def _check_option(self, options: Mapping[str, Option], name: str, value: Json) -> None:
+        if name not in options:
+            known = ", ".join(options) or "none"
+            raise UsageError(f"{self.config.id} has no option {name!r}", hint=f"its options: {known}")
+        choices = options[name].choices
+        if choices and str(value) not in choices:
+            raise UsageError(f"--option {name}={value} is not one of {', '.join(choices)}")
+
+
+# --- providers over HTTP --------------------------------------------------------------------------
+
+
+class Reader:
+    """
+    Reads one answer; the driver makes one for each. Subclasses hold the state of the answer, the provider holds none.
+
+    `complete` becomes True when the protocol's terminal marker was seen: from then on a cut connection loses nothing.
+    The driver stops reading at the `Finish` event.
+    """
+
+    complete: bool = False
+
+    @abstractmethod
+    def feed(self, record: Record) -> Iterator[Event]:
+        """Read one record of a stream."""
+
+    @abstractmethod
+    def whole(self, document: object) -> Iterator[Event]:
+        """Read an answer that came whole, as parsed JSON. Must end with `Finish`."""
+
+    def end(self) -> Iterator[Event]:
+        """The records have ended. Yield what was held back and `Finish` if the marker was seen, else nothing."""
+        return iter(())
+
+
+class HTTPProvider(Provider):
+    """A provider that is spoken to over HTTP. All of it is pure: values in, values out."""
+
+    no_stream_reason: ClassVar[str] = "the API has no streaming"
+
+    def __init__(self, config: ProviderConfig) -> None:
+        super().__init__(config)
+        url = config.base_url or type(self).default_base_url
+        self.base_url = self.resolve_base_url(url) if url else None
+
+    @classmethod
+    def resolve_base_url(cls, url: str) -> str:
+        """The base URL as the adapter uses it; a place to forgive what people paste. No trailing slash."""
+        return url.rstrip("/")
+
+    @abstractmethod
+    def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
+        """Our request in the API's format."""
+
+    def models_request(self, cursor: str | None = None) -> HttpRequest | None:
+        """What lists the models (from `cursor` on), or `None` where the API cannot."""
+        return None
+
+    def authorize(self, request: HttpRequest, key: str) -> HttpRequest:
+        """The request with the key in its place. It sees the finished request, so signing is possible."""
+        value = f"{self.api_key.scheme} {key}" if self.api_key.scheme else key
+        return with_headers(request, {self.api_key.header: value})
+
+    def framing(self) -> Framing:
+        """How records stand in a streamed body."""
+        return SSE()
+
+    @abstractmethod
+    def reader(self) -> Reader:
+        """A fresh reader for one answer."""
+
+    def read_models(self, document: object) -> ModelPage:
+        """The models in an answer to `models_request`."""
+        raise NotImplementedError
+
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
+        """The error for an answer with a status of 400 and above."""
+        return http_errors.read_error(status, headers, body)
+
+    def adapt(self, request: ChatRequest, error: LlmError) -> ChatRequest | None:
+        """
+        The same request said in another way, after the service refused a parameter that we chose ourselves; `None`
+        if nothing is left to change. Called before any output only. Never drops what the user asked for.
+        """
+        return None
+
+    def url(self, path: str) -> str:
+        """The URL of a path under the base URL. Raises `ConfigurationError` when there is no base URL."""
+        if self.base_url is None:
+            raise ConfigurationError(
+                f"{self.config.id} has no base URL",
+                hint=f"give --base-url, or base_url under [providers.{self.config.id}]",
+            )
+        return self.base_url + path
+
+
+def with_headers(request: HttpRequest, headers: Mapping[str, str]) -> HttpRequest:
+    """The request with more headers; a later one replaces an earlier one of the same name, whatever its case."""
+    replaced = {name.lower() for name in headers}
+    kept = {name: value for name, value in request.headers.items() if name.lower() not in replaced}
+    return HttpRequest(request.method, request.url, {**kept, **headers}, request.body)
+
+
+def json_request(url: str, body: Mapping[str, Json], *, stream: bool = False) -> HttpRequest:
+    """A POST of a JSON document. Text stays UTF-8: escaping would multiply the size of a large prompt."""
+    headers = {"Content-Type": "application/json", "Accept": "text/event-stream" if stream else "application/json"}
+    encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return HttpRequest("POST", url, headers, encoded)
+
+
+def read_whole(reader: Reader, body: bytes) -> Iterator[Event]:
+    """
+    The events of an answer that came whole. Blank space before the document is a keep-alive of some services.
+
+    Raises the provider's error that it reports, or `ProviderFailed` when it is empty or no JSON.
+    """
+    text = decode_body(body).strip()
+    if not text:
+        raise ProviderFailed("the provider sent an empty answer")
+    document = parse_json(text)
+    raise_error_in(document)
+    return reader.whole(document)
+
+
+def raise_error_in(document: object) -> None:
+    """Raise the error that a document with status 200 reports, if it reports one."""
+    body = http_errors.error_in(document)
+    if body is not None:
+        raise http_errors.classify_in_stream(body)
+
+
+# --- providers that perform by themselves ---------------------------------------------------------
+
+
+class NativeCall(Protocol):
+    """
+    All that a native provider may use of the world. `sleep` and `remaining` keep the deadlines of the call: they
+    raise `TimedOut` when one has passed.
+    """
+
+    key: str | None
+    base_url: str | None
+    timeouts: Timeouts
+    stream: bool
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; raises `TimedOut` as soon as a deadline passes."""
+
+    def remaining(self) -> float | None:
+        """Seconds until the current deadline; raises `TimedOut` when it has passed."""
+
+    def log(self, event: str, **fields: object) -> None:
+        """Say something to the log (`--verbose`, `--log-file`); redacted there."""
+
+
+class NativeProvider(Provider):
+    """WebSocket, gRPC, a model in this process: performs by itself and yields events, `Finish` last."""
+
+    @abstractmethod
+    def stream(self, request: ChatRequest, call: NativeCall) -> Iterator[Event]:
+        """Perform the request and yield its events. Closing the generator cancels it."""
+
+    def models(self, call: NativeCall) -> Iterable[Model]:
+        """The models there are."""
+        return [Model(name) for name in self.known_models]
+
+    def health_check(self, call: NativeCall) -> None:
+        """Return if the provider can be used; raise the error that says why not."""

@@ -1,0 +1,66 @@
+"""
+What is retried, and how long to wait. Layer 0: knows only errors. The driver does the waiting.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from llmcli.errors import Busy, LlmError, NetworkFailed, TimedOut
+
+_RETRIED_STATUSES = frozenset({408, 409, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """
+    At most `retries` further attempts, only before the first output.
+
+    A server's own wish (`Retry-After`) is obeyed to the second up to `max_wait` seconds; a longer one ends the
+    attempts at once. Otherwise full jitter on 0.5 s * 2^n up to 8 s, so that thirty processes do not come back
+    together.
+    """
+
+    retries: int = 2
+    max_wait: float = 60.0
+    base: float = 0.5
+    ceiling: float = 8.0
+    jitter: Callable[[], float] = random.random
+
+    def pause(self, error: LlmError, attempt: int) -> float | None:
+        """
+        Seconds to wait before attempt number `attempt` + 1 (counted from 1), or `None`: do not try again.
+
+        Raises `Busy` when the server asks for a longer wait than `max_wait`.
+        """
+        if not self._may_help(error) or attempt > self.retries:
+            return None
+        if error.retry_after is not None:
+            if error.retry_after > self.max_wait:
+                raise _too_long(error, self.max_wait) from error
+            if error.retry_after > 0:
+                return error.retry_after
+        return self.jitter() * min(self.base * 2.0 ** (attempt - 1), self.ceiling)
+
+    @staticmethod
+    def _may_help(error: LlmError) -> bool:
+        if not error.retryable or error.retry_ok is False:
+            return False
+        if error.retry_ok:
+            return True
+        if isinstance(error, TimedOut):
+            return not error.sent
+        if isinstance(error, NetworkFailed):
+            return error.retryable and not error.sent
+        return error.http_status in _RETRIED_STATUSES
+
+
+def _too_long(error: LlmError, max_wait: float) -> Busy:
+    return Busy(
+        f"{error.message}; the provider asks for a wait of {error.retry_after:g} s, more than the {max_wait:g} s allowed",
+        hint="--retry-max-wait SECONDS waits longer",
+        provider=error.provider,
+        http_status=error.http_status,
+        request_id=error.request_id,
+        retry_after=error.retry_after,
+    )
