@@ -54,7 +54,7 @@ class LlmError(Exception):
     """
 
     status: ClassVar[int] = 1
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
 
     def __init__(
         self,

@@ -39,6 +39,7 @@ _QUOTA = (
     "payment_required",
     "insufficient balance",
     "insufficient credits",
+    "specified api usage limits",
     "credit balance is too low",
     "perday",
     "limit: 0",
@@ -54,6 +55,10 @@ _CONTEXT = (
     "longer than the model's context length",
     "prompt is too long",
     "current length is",
+    "exceed context limit",
+    "exceeds the context length",
+    "exceeded max context length",
+    "longer than the context length",
 )
 _MODEL = (
     "model_not_found",
@@ -69,7 +74,11 @@ _MODEL = (
     "20012",
     "1211",
 )
-_MODEL_PATTERN = re.compile(r"\bmodels?\b.{0,120}(?:does not exist|not found|not available)", re.IGNORECASE | re.DOTALL)
+_MODEL_PATTERN = re.compile(
+    r"\bmodels?\b.{0,120}(?:does not exist|not found|not available)"
+    r"|^model: \S+$",  # all that Anthropic says of a model that it does not have
+    re.IGNORECASE | re.DOTALL,
+)
 _KEY = ("api key not valid", "api_key_invalid", "bad or missing authentication", "invalid api key", "wrong_api_key")
 _OVERLOAD = ("overloaded_error", "engine_overloaded", "rate_limit_error", "rate_limit_exceeded")
 _PARAMETER = re.compile(
@@ -131,7 +140,7 @@ def _describe_document(document: object) -> ErrorBody:
         document = document[0] if document else {}
     if not isinstance(document, dict):
         return ErrorBody(_cut(str(document)))
-    inner = document.get("error")
+    inner = _unpacked(document.get("error"))
     fields = {**document, **inner} if isinstance(inner, dict) else document
     errors = document.get("errors")
     if isinstance(errors, list) and errors and isinstance(errors[0], dict):
@@ -160,6 +169,18 @@ def _describe_document(document: object) -> ErrorBody:
         next((int(code) for code in codes if code.isdigit() and 400 <= int(code) <= 599), None),
         _retry_hint(details, fields),
     )
+
+
+def _unpacked(inner: object) -> object:
+    """Ollama hands on what llama.cpp answered as a string of JSON; what is in it is the error."""
+    if isinstance(inner, str) and inner.startswith("{"):
+        try:
+            document = parse_json(inner)
+        except ProviderFailed:
+            return inner
+        if isinstance(document, dict):
+            return document.get("error") or document
+    return inner
 
 
 def _first_text(*candidates: object) -> str:
@@ -205,19 +226,23 @@ def classify(status: int, body: ErrorBody, headers: Mapping[str, str]) -> LlmErr
     def made(error: type[LlmError], message: str | None = None, hint: str | None = None) -> LlmError:
         return error(message or body.message, hint=hint, **context)  # type: ignore[arg-type]  # mypy joins the values
 
-    if status == 402 or (any(word in words for word in _QUOTA) and status in (200, 400, 403, 429)):
+    def said(listed: tuple[str, ...]) -> bool:
+        # A number is a code only where codes stand: in a message it would be a part of some count of tokens.
+        return any(word in (body.codes if word.isdigit() else words) for word in listed)
+
+    if status == 402 or (said(_QUOTA) and status in (200, 400, 403, 429)):
         return made(
             QuotaExceeded,
             f"quota or credit is used up: {body.message}",
             "waiting does not help; see the provider's billing page",
         )
-    if status in (200, 400, 413, 422) and any(word in words for word in _CONTEXT):
+    if status in (200, 400, 413, 422) and said(_CONTEXT):
         return made(ContextTooLong, f"the prompt is too long for the model: {body.message}")
     if status == 401 or status == 498 or (status == 400 and any(word in words for word in _KEY)):
         return made(AuthenticationFailed, f"the provider does not accept the key: {body.message}")
     if status == 403:
         return made(AuthenticationFailed, f"the provider refuses this key or region: {body.message}")
-    if status in (400, 404) and (any(word in words for word in _MODEL) or _MODEL_PATTERN.search(body.message)):
+    if status in (400, 404) and (said(_MODEL) or _MODEL_PATTERN.search(body.message)):
         return made(UnknownModel, f"unknown model: {body.message}", "llmcli models lists what there is")
     if status == 404:
         return made(RequestRejected, f"no such address: {body.message}", "check the base URL")

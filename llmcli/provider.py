@@ -283,10 +283,21 @@ class NativeCall(Protocol):
     raise `TimedOut` when one has passed.
     """
 
-    key: str | None
-    base_url: str | None
-    timeouts: Timeouts
-    stream: bool
+    @property
+    def key(self) -> str | None:
+        """The provider's key, if it has one."""
+
+    @property
+    def base_url(self) -> str | None:
+        """The configured base URL."""
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """The four timeouts, for libraries that want to be told."""
+
+    @property
+    def stream(self) -> bool:
+        """Whether the answer is wanted in pieces."""
 
     def sleep(self, seconds: float) -> None:
         """Wait; raises `TimedOut` as soon as a deadline passes."""
@@ -294,7 +305,7 @@ class NativeCall(Protocol):
     def remaining(self) -> float | None:
         """Seconds until the current deadline; raises `TimedOut` when it has passed."""
 
-    def log(self, event: str, **fields: object) -> None:
+    def log(self, event: str, /, **fields: object) -> None:
         """Say something to the log (`--verbose`, `--log-file`); redacted there."""
 
 

@@ -57,7 +57,7 @@ class RetryPolicy:
 
 def _too_long(error: LlmError, max_wait: float) -> Busy:
     return Busy(
-        f"{error.message}; the provider asks for a wait of {error.retry_after:g} s, more than the {max_wait:g} s allowed",
+        f"{error.message}; it asks for a wait of {error.retry_after:g} s, more than the {max_wait:g} s allowed",
         hint="--retry-max-wait SECONDS waits longer",
         provider=error.provider,
         http_status=error.http_status,

@@ -1,0 +1,429 @@
+"""
+The driver: a provider, a request and a call become events. Layer 2: the only place that knows both kinds of provider
+and the transport.
+
+Retries, the first byte, deadlines and completeness exist here once. `answer` yields the events of one answer, `Finish`
+last; `Fold` turns them into a `Reply`.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import chain
+
+from llmcli.deadlines import Deadlines
+from llmcli.errors import Incomplete, LlmError, NetworkFailed, ProviderFailed, RequestRejected
+from llmcli.provider import HTTPProvider, NativeProvider, Provider, Reader, read_whole, with_headers
+from llmcli.retry import RetryPolicy
+from llmcli.transport import Log, Response, Transport, no_log
+from llmcli.types import (
+    ChatRequest,
+    Event,
+    Finish,
+    HttpRequest,
+    Json,
+    Message,
+    Metadata,
+    Part,
+    Reply,
+    Text,
+    TextDelta,
+    Thinking,
+    ThinkingDelta,
+    ThinkingEnd,
+    Timeouts,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
+
+_CONTENT = (TextDelta, ThinkingDelta, ToolCallDelta, ToolCall)
+_LONGEST_SLEEP = 10.0**7  # seconds; the system refuses an endless one
+_STREAM_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """
+    Everything that performing a request needs besides the request.
+
+    `started` is the monotonic time that the total timeout counts from. `stream` is what the user said, `None` for
+    "as the provider can". `note` says a line to a person, `log` tells the log.
+    """
+
+    transport: Transport
+    key: str | None = None
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    started: float = field(default_factory=time.monotonic)
+    stream: bool | None = None
+    note: Callable[[str], None] = lambda line: None
+    log: Log = no_log
+    sleep: Callable[[float], None] = time.sleep
+
+
+def answer(provider: Provider, request: ChatRequest, call: Call) -> Generator[Event, None, None]:
+    """
+    The events of one answer, `Finish` last and exactly once.
+
+    Raises an `LlmError` that names the provider; `Incomplete` for whatever goes wrong after the first content event.
+    Until then it asks again as the retry policy allows.
+    """
+    provider.check(request)
+    stream = _streams(provider, call)
+    attempt, began = 1, False
+    while True:
+        try:
+            for event in _mended(_attempt(provider, request, call, stream=stream)):
+                began = began or isinstance(event, _CONTENT)
+                yield event
+            return
+        except LlmError as exc:
+            exc.provider = exc.provider or provider.config.id
+            if began:
+                raise _incomplete(exc) from exc
+            error = exc
+        adapted = provider.adapt(request, error) if isinstance(provider, HTTPProvider) else None
+        if adapted is not None:
+            call.log("adapted", without=sorted(adapted.without), message=error.message)
+            request = adapted
+            continue
+        _wait_to_retry(call, error, attempt)
+        attempt += 1
+
+
+def perform(provider: HTTPProvider, request: HttpRequest, call: Call) -> bytes:
+    """Send a request that is no chat (a list of models) once, and return the body of its answer."""
+    deadlines = Deadlines(call.timeouts, started=call.started)
+    try:
+        with call.transport.send(prepared(provider, request, call.key), deadlines) as response:
+            if response.status >= 400:
+                raise provider.read_error(response.status, response.headers, response.excerpt())
+            return response.read()
+    except LlmError as exc:
+        exc.provider = exc.provider or provider.config.id
+        raise
+
+
+def prepared(provider: HTTPProvider, request: HttpRequest, key: str | None) -> HttpRequest:
+    """The request as it goes out: with the configured headers, and the key in its place."""
+    request = with_headers(request, provider.config.headers)
+    return provider.authorize(request, key) if key else request
+
+
+def _streams(provider: Provider, call: Call) -> bool:
+    if call.stream and not provider.capabilities.stream:
+        raise RequestRejected(f"{provider.config.id} cannot stream", hint="leave --stream out: the answer comes whole")
+    return provider.capabilities.stream if call.stream is None else call.stream
+
+
+def _wait_to_retry(call: Call, error: LlmError, attempt: int) -> None:
+    """Sleep before the next attempt, or raise the error because there is none."""
+    pause = call.retry.pause(error, attempt)
+    if pause is None:
+        raise error
+    left = None if call.timeouts.total is None else call.started + call.timeouts.total - time.monotonic()
+    if left is not None and pause >= left:
+        raise error
+    call.note(f"{error.message}; trying again in {pause:.1f} s ({attempt} of {call.retry.retries})")
+    call.log("retry", attempt=attempt, pause=round(pause, 3), error=error.name, message=error.message)
+    call.sleep(pause)
+
+
+def _incomplete(error: LlmError) -> Incomplete:
+    return Incomplete(
+        f"the answer is incomplete: {error.message}",
+        hint=error.hint,
+        provider=error.provider,
+        http_status=error.http_status,
+        request_id=error.request_id,
+        retry_after=error.retry_after,
+    )
+
+
+def _attempt(provider: Provider, request: ChatRequest, call: Call, *, stream: bool) -> Iterator[Event]:
+    deadlines = Deadlines(call.timeouts, started=call.started)
+    if isinstance(provider, HTTPProvider):
+        return _over_http(provider, request, call, deadlines, stream=stream)
+    if isinstance(provider, NativeProvider):
+        return _natively(provider, request, call, deadlines, stream=stream)
+    raise TypeError(f"{type(provider).__name__} is neither an HTTPProvider nor a NativeProvider")
+
+
+# --- over HTTP ------------------------------------------------------------------------------------
+
+
+def _over_http(
+    provider: HTTPProvider, request: ChatRequest, call: Call, deadlines: Deadlines, *, stream: bool
+) -> Iterator[Event]:
+    wire = prepared(provider, provider.chat_request(request, stream=stream), call.key)
+    with call.transport.send(wire, deadlines) as response:
+        if response.status >= 400:
+            raise _with_address(
+                provider.read_error(response.status, response.headers, response.excerpt()), wire, response.status
+            )
+        yield from _read(provider, response, deadlines, stream=stream)
+
+
+def _with_address(error: LlmError, wire: HttpRequest, status: int) -> LlmError:
+    """A wrong path is seen only by showing it."""
+    if status in (404, 405) and type(error) is RequestRejected:
+        error.hint = f"check the base URL; what was asked is {wire.method} {wire.url}"
+    return error
+
+
+def _read(provider: HTTPProvider, response: Response, deadlines: Deadlines, *, stream: bool) -> Iterator[Event]:
+    """Read an answer that may be whole or in pieces, whatever was asked for and whatever its content type says."""
+    chunks = response.chunks()
+    head = _first_bytes(chunks)
+    if not head:
+        raise ProviderFailed("the provider sent an empty answer", http_status=response.status)
+    if head[:1] == b"<" or response.headers.get("content-type", "").startswith("text/html"):
+        raise ProviderFailed(
+            "got a web page, not an API answer", http_status=response.status, hint="check the base URL and the proxy"
+        )
+    reader, framing = provider.reader(), provider.framing()
+    if head[:1] in framing.whole_starts or not (stream or head.startswith(_STREAM_STARTS)):
+        whole = Response(response.status, {}, chain((head,), chunks))
+        yield from read_whole(reader, whole.read())
+        return
+    progress = _Progress(reader, deadlines)
+    try:
+        for chunk in chain((head,), chunks):
+            seen = framing.keep_alives
+            events = 0
+            records = framing.feed(chunk)
+            for record in records:
+                for event in reader.feed(record):
+                    events += 1
+                    yield event
+                    if type(event) is Finish:
+                        return
+            progress.after(events, alive=bool(records) or framing.keep_alives > seen)
+        for record in framing.end():
+            yield from reader.feed(record)
+    except (NetworkFailed, ProviderFailed):
+        if not reader.complete:
+            raise
+    yield from _ended(reader)
+
+
+class _Progress:
+    """
+    Moves the deadline on after each chunk. It is asked after the consumer has taken the events, so that a pager which
+    stands still for an hour is not taken for a stalled server.
+    """
+
+    def __init__(self, reader: Reader, deadlines: Deadlines) -> None:
+        self._reader = reader
+        self._deadlines = deadlines
+        self._finishing = False
+
+    def after(self, events: int, *, alive: bool) -> None:
+        if self._finishing:
+            return
+        if self._reader.complete:
+            self._finishing = True
+            self._deadlines.finishing()
+        elif events:
+            self._deadlines.progressed()
+        elif alive:
+            self._deadlines.kept_alive()
+
+
+def _ended(reader: Reader) -> Iterator[Event]:
+    """The last events of a stream. Without the protocol's end marker the answer is not complete."""
+    for event in reader.end():
+        yield event
+        if type(event) is Finish:
+            return
+    raise ProviderFailed("the stream ended without its end marker")
+
+
+def _first_bytes(chunks: Iterator[bytes]) -> bytes:
+    """The first bytes that say something: blank lines before a body are keep-alives, and a BOM is no content."""
+    for chunk in chunks:
+        head = chunk.lstrip(b" \t\r\n").removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+        if head:
+            return head
+    return b""
+
+
+# --- natively -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Native:
+    """What a native provider is handed of a call."""
+
+    key: str | None
+    base_url: str | None
+    timeouts: Timeouts
+    stream: bool
+    deadlines: Deadlines
+    tell: Log
+
+    def log(self, event: str, /, **fields: object) -> None:
+        """See `NativeCall`."""
+        self.tell(event, **fields)
+
+    def remaining(self) -> float | None:
+        """See `NativeCall`."""
+        return self.deadlines.remaining()
+
+    def sleep(self, seconds: float) -> None:
+        """See `NativeCall`."""
+        left = self.deadlines.remaining()
+        if left is not None and left < seconds:
+            time.sleep(left)
+            raise self.deadlines.expired()
+        time.sleep(min(seconds, _LONGEST_SLEEP))
+
+
+def native_call(provider: Provider, call: Call, deadlines: Deadlines, *, stream: bool) -> _Native:
+    """The part of a call that a native provider may use."""
+    deadlines.waiting()
+    return _Native(call.key, provider.config.base_url, call.timeouts, stream, deadlines, call.log)
+
+
+def _natively(
+    provider: NativeProvider, request: ChatRequest, call: Call, deadlines: Deadlines, *, stream: bool
+) -> Iterator[Event]:
+    events = provider.stream(request, native_call(provider, call, deadlines, stream=stream))
+    with closing(events):  # type: ignore[type-var]  # an iterator without close() fails the contract, visibly
+        for event in events:
+            yield event
+            if type(event) is Finish:
+                return
+            deadlines.progressed()
+    raise ProviderFailed("the provider ended without its end marker")
+
+
+# --- text -----------------------------------------------------------------------------------------
+
+
+def _mended(events: Iterator[Event]) -> Iterator[Event]:
+    """
+    Text that UTF-8 can hold: the two halves of a surrogate pair that came in two events are joined, a half that
+    stays alone becomes U+FFFD, and empty pieces are dropped.
+    """
+    held = ""
+    for event in events:
+        if type(event) is TextDelta:
+            text = event.text
+            if held or not text.isascii():
+                text, held = _joined(held + text)
+                event = TextDelta(text)
+            if not text:
+                continue
+        elif held:
+            yield TextDelta("\ufffd")
+            held = ""
+        yield event
+
+
+def _joined(text: str) -> tuple[str, str]:
+    """The text with its surrogate pairs joined, and a high surrogate at its end that may still find its other half."""
+    held = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
+    if held:
+        text = text[:-1]
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text, held
+
+
+# --- the fold -------------------------------------------------------------------------------------
+
+
+class Fold:
+    """
+    Turns the events that pass through `watch` into a `Reply`.
+
+    With `keep=False` the text itself is forgotten as it passes, so that an answer of any length needs no memory;
+    the reply's message is then empty and the rest of it is true.
+    """
+
+    def __init__(self, provider: str, model: str, *, keep: bool) -> None:
+        self._provider = provider
+        self._model = model
+        self._keep = keep
+        self._parts: list[Part] = []
+        self._open: list[str] = []
+        self._kind: type[TextDelta] | type[ThinkingDelta] = TextDelta
+        self._usage: Usage | None = None
+        self._metadata: dict[str, Json] = {}
+        self._finish: Finish | None = None
+        self.characters = 0
+        self.first_event_at: float | None = None
+
+    def watch(self, events: Iterator[Event]) -> Iterator[Event]:
+        """The same events; the fold learns from each before it is handed on."""
+        for event in events:
+            if self.first_event_at is None and isinstance(event, _CONTENT):
+                self.first_event_at = time.monotonic()
+            self._take(event)
+            yield event
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, TextDelta | ThinkingDelta):
+            if type(event) is TextDelta:
+                self.characters += len(event.text)
+            if self._keep:
+                if type(event) is not self._kind:
+                    self._close()
+                    self._kind = type(event)
+                self._open.append(event.text)
+        elif isinstance(event, ThinkingEnd):
+            if self._keep:
+                self._close(event.opaque)
+        elif isinstance(event, ToolCall):
+            self._close()
+            self._parts.append(event)
+        elif isinstance(event, Usage):
+            self._usage = event
+        elif isinstance(event, Metadata):
+            self._metadata.update(event.values)
+        elif isinstance(event, Finish):
+            self._close()
+            self._finish = event
+
+    def _close(self, opaque: Mapping[str, Json] | None = None) -> None:
+        """The open part is complete. A block of thinking may have no text and still something to send back."""
+        text = "".join(self._open)
+        self._open.clear()
+        if opaque is not None or (text and self._kind is ThinkingDelta):
+            self._parts.append(Thinking(text, opaque or {}))
+        elif text:
+            self._parts.append(Text(text))
+        self._kind = TextDelta
+
+    @property
+    def usage(self) -> Usage | None:
+        """What is known about tokens so far."""
+        return self._usage
+
+    def reply(self) -> Reply:
+        """The whole answer. Only after `Finish` passed."""
+        if self._finish is None:
+            raise ValueError("the answer is not complete")
+        metadata = dict(self._metadata)
+        model = metadata.pop("model", None)
+        return Reply(
+            Message("assistant", tuple(self._parts)),
+            self._provider,
+            model if isinstance(model, str) and model else self._model,
+            self._finish,
+            self._usage,
+            metadata,
+        )
+
+
+def fold(provider: Provider, request: ChatRequest, events: Iterator[Event]) -> Reply:
+    """The reply of a sequence of events."""
+    folding = Fold(provider.config.id, request.model, keep=True)
+    for _ in folding.watch(events):
+        pass
+    return folding.reply()

@@ -1,0 +1,240 @@
+"""
+The command line: options, help, and the outermost catcher. Layer 4: the only importer of typer.
+
+Each command's body begins with the one import of its module: what `--help` does not need is not loaded for it.
+"""
+
+import os
+import traceback
+from typing import Annotated, Any, Literal
+
+import typer
+
+from llmcli import __version__, signals
+from llmcli.errors import LlmError, UsageError
+from llmcli.output import ReaderGone, error_document, error_line
+from llmcli.world import World
+
+app = typer.Typer(
+    name="llmcli",
+    help="Talk to any language model from shell scripts and pipes.",
+    epilog="Exit statuses: 0 ok, 2 usage, 3 configuration, 4 key, 5 rejected, 6 busy, 7 network, 8 provider, 9 quota, "
+    "10 incomplete, 11 output, 12 finished early (--strict), 13 form.",
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+models_app = typer.Typer(help="List the models of each provider.", rich_markup_mode=None)
+providers_app = typer.Typer(help="List the providers, or show all of one.", rich_markup_mode=None)
+app.add_typer(models_app, name="models")
+app.add_typer(providers_app, name="providers")
+
+_Config = Annotated[
+    str | None,
+    typer.Option("--config", metavar="FILE", envvar="LLMCLI_CONFIG", help="Read FILE instead of config.toml."),
+]
+_NoConfig = Annotated[bool, typer.Option("--no-config", help="Read no configuration file.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Talk to any language model from shell scripts and pipes."""
+    if version:
+        typer.echo(f"llmcli {__version__}")
+        raise typer.Exit
+
+
+@app.command(
+    epilog='A prompt from a variable is written after `--`: llmcli chat -n -- "$question". '
+    "Exit statuses: docs/exit-status.md."
+)
+def chat(
+    ctx: typer.Context,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PROMPT]...", help="Words, joined by spaces. `{stdin}` says where stdin goes; `-` is stdin.", show_default=False),
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", envvar="LLMCLI_MODEL", metavar="PROVIDER/MODEL", help="The model; a provider's id alone means its default model.")] = None,
+    provider: Annotated[str | None, typer.Option("--provider", "-p", metavar="ID", help="The provider; --model is then taken verbatim.")] = None,
+    base_url: Annotated[str | None, typer.Option("--base-url", metavar="URL", help="Where the API is.")] = None,
+    api_key_file: Annotated[str | None, typer.Option("--api-key-file", metavar="FILE", help="Read the key from FILE.")] = None,
+    system: Annotated[str | None, typer.Option("--system", "-s", metavar="TEXT", help="The system prompt.")] = None,
+    file: Annotated[list[str] | None, typer.Option("--file", "-f", metavar="FILE", help="Add a text file with its name; repeatable.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Sampling temperature.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="The most tokens of the answer.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Nucleus sampling.")] = None,
+    stop: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="End the answer at TEXT; repeatable.")] = None,
+    seed: Annotated[int | None, typer.Option(help="For an answer that can be had again.")] = None,
+    option: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="An option of the provider's own, past every check of ours; repeatable.")] = None,
+    stream: Annotated[bool | None, typer.Option("--stream/--no-stream", help="Ask for the answer in pieces (the default where the provider can) or whole.")] = None,
+    format: Annotated[Literal["text", "markdown", "json", "jsonl"] | None, typer.Option("--format", envvar="LLMCLI_FORMAT", help="Default: markdown on a terminal, text elsewhere.")] = None,  # noqa: A002
+    json: Annotated[bool, typer.Option("--json", help="One JSON document when the answer is complete.")] = False,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="A JSON line for each piece; the last has done: true.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="The model's bytes, also to a terminal.")] = False,
+    show_thinking: Annotated[bool | None, typer.Option("--show-thinking/--hide-thinking", help="Thinking on stderr; default: when stderr is a terminal.")] = None,
+    extract: Annotated[bool, typer.Option("--extract", "-x", help="Only the first fenced code block; exit 13 without one.")] = False,
+    output: Annotated[str | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE when complete; a partial answer stays as FILE.part.")] = None,
+    usage: Annotated[bool, typer.Option("--usage", help="A line with the token counts on stderr.")] = False,
+    no_stdin: Annotated[bool, typer.Option("--no-stdin", "-n", help="Leave stdin alone (in loops).")] = False,
+    timeout: Annotated[float | None, typer.Option(envvar="LLMCLI_TIMEOUT", metavar="SECONDS", min=0, help="For everything, from the start of the process.")] = None,
+    connect_timeout: Annotated[float | None, typer.Option(envvar="LLMCLI_CONNECT_TIMEOUT", metavar="SECONDS", min=0, help="For DNS, connect, proxy and TLS together (5).")] = None,
+    first_timeout: Annotated[float | None, typer.Option(envvar="LLMCLI_FIRST_TIMEOUT", metavar="SECONDS", min=0, help="For the first event of the answer (120).")] = None,
+    idle_timeout: Annotated[float | None, typer.Option(envvar="LLMCLI_IDLE_TIMEOUT", metavar="SECONDS", min=0, help="Between complete events (60).")] = None,
+    retries: Annotated[int | None, typer.Option(envvar="LLMCLI_RETRIES", min=0, help="Further attempts before any output (2).")] = None,
+    retry_max_wait: Annotated[float | None, typer.Option(envvar="LLMCLI_RETRY_MAX_WAIT", metavar="SECONDS", min=0, help="The longest wait that a provider may ask for (60).")] = None,
+    strict: Annotated[bool | None, typer.Option("--strict/--no-strict", help="Exit 12 when the model stops at a limit or a filter.")] = None,
+    fallback: Annotated[list[str] | None, typer.Option(metavar="PROVIDER/MODEL", help="Ask this one when the first cannot be had; only before any output; repeatable.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the request, without the key, and send nothing.")] = False,
+    curl: Annotated[bool, typer.Option("--curl", help="Print a curl command that does the same.")] = False,
+    config: _Config = None,
+    no_config: _NoConfig = False,
+    ca_bundle: Annotated[str | None, typer.Option(envvar="LLMCLI_CA_BUNDLE", metavar="PATH", help="Certificates to trust: a file or a hashed directory.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Request, answer, timings on stderr; redacted.")] = False,
+    log_file: Annotated[str | None, typer.Option(envvar="LLMCLI_LOG_FILE", metavar="FILE", help="The same as JSON lines, appended to FILE.")] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.")] = False,
+    color: Annotated[Literal["auto", "always", "never"] | None, typer.Option(envvar="LLMCLI_COLOR", help="Colour; NO_COLOR is honoured.")] = None,
+) -> None:  # fmt: skip
+    """Ask a model: words, files and stdin in, its answer on stdout."""
+    from llmcli.commands import chat as command
+
+    world: World = ctx.obj
+    world.quiet, world.debug = quiet, debug
+    world.json_errors = json or jsonl or format in ("json", "jsonl")
+    given: dict[str, Any] = {
+        name: () if value is None and name in _REPEATABLE else value for name, value in ctx.params.items()
+    }
+    command.run(command.Arguments(**given), world)
+
+
+_REPEATABLE = frozenset({"prompt", "file", "stop", "option", "fallback"})
+
+
+@models_app.callback(invoke_without_command=True)
+def models(ctx: typer.Context, config: _Config = None, no_config: _NoConfig = False, json: _Json = False) -> None:
+    """List the models of each provider that can be asked; `models list PROVIDER` asks one."""
+    if ctx.invoked_subcommand is None:
+        _list_models(ctx.obj, (), config=config, no_config=no_config, json=json)
+
+
+@models_app.command("list")
+def models_list(
+    ctx: typer.Context,
+    provider: Annotated[list[str] | None, typer.Argument(metavar="[PROVIDER]...", help="Ids; default: all that have their key.")] = None,
+    config: _Config = None,
+    no_config: _NoConfig = False,
+    json: _Json = False,
+) -> None:  # fmt: skip
+    """List the models of the named providers, live."""
+    _list_models(ctx.obj, provider or (), config=config, no_config=no_config, json=json)
+
+
+def _list_models(
+    world: World, names: "list[str] | tuple[()]", *, config: str | None, no_config: bool, json: bool
+) -> None:
+    from llmcli.commands import models as command
+
+    world.json_errors = json
+    command.run(names, world, config=config, no_config=no_config, as_json=json)
+
+
+@app.command()
+def health(
+    ctx: typer.Context,
+    provider: Annotated[list[str] | None, typer.Argument(metavar="[PROVIDER]...", help="Ids; default: all that have their key.")] = None,
+    config: _Config = None,
+    no_config: _NoConfig = False,
+    json: _Json = False,
+) -> None:  # fmt: skip
+    """Check whether each provider is there and takes its key."""
+    from llmcli.commands import health as command
+
+    world: World = ctx.obj
+    world.json_errors = json
+    command.run(provider or (), world, config=config, no_config=no_config, as_json=json)
+
+
+@providers_app.callback(invoke_without_command=True)
+def providers(ctx: typer.Context, config: _Config = None, no_config: _NoConfig = False, json: _Json = False) -> None:
+    """List the providers; `providers show ID` shows all of one."""
+    if ctx.invoked_subcommand is None:
+        from llmcli.commands import providers as command
+
+        command.run(ctx.obj, config=config, no_config=no_config, as_json=json)
+
+
+@providers_app.command("show")
+def providers_show(
+    ctx: typer.Context,
+    provider: Annotated[str, typer.Argument(metavar="ID")],
+    config: _Config = None,
+    no_config: _NoConfig = False,
+    json: _Json = False,
+) -> None:
+    """Show all of one provider: its settings, where its key comes from, its quirks."""
+    from llmcli.commands import providers as command
+
+    world: World = ctx.obj
+    world.json_errors = json
+    command.show(provider, world, config=config, no_config=no_config, as_json=json)
+
+
+def run(argv: list[str], *, started: float, stdin: int | None = 0) -> int:
+    """Run a command line and return its exit status. The only place that catches everything."""
+    world = World(dict(os.environ), _config_directory(), stdin=stdin, started=started)
+    try:
+        return int(app(argv, prog_name="llmcli", standalone_mode=False, obj=world) or 0)
+    except ReaderGone:
+        signals.die(signals.SIGPIPE)
+    except signals.Interrupted as exc:
+        signals.die(exc.number)
+    except LlmError as exc:
+        return _report(exc, world)
+    except typer.Abort:
+        signals.die(signals.SIGINT)
+    except typer.TyperException as exc:
+        world.json_errors = world.json_errors or "--json" in argv or "--jsonl" in argv
+        return _report(_usage_error(exc), world)
+    except Exception as exc:
+        return _report_bug(exc, world)
+
+
+def _config_directory() -> str | None:
+    """The user's configuration directory; `None` where there is no home to have one in."""
+    directory = typer.get_app_dir("llmcli")
+    return None if directory.startswith("~") else directory
+
+
+def _usage_error(exc: typer.TyperException) -> UsageError:
+    text = exc.format_message() if hasattr(exc, "format_message") else str(exc)
+    hint = "see `llmcli --help`"
+    if "No such option" in text:
+        hint = 'a prompt that begins with `-` is written after `--`: llmcli chat -- "$prompt"'
+    return UsageError(text.rstrip(".").replace("\n", " "), hint=hint)
+
+
+def _report(error: LlmError, world: World) -> int:
+    """One line that says what happened, one that says what to do next; or a JSON document as the last line."""
+    if world.debug:
+        world.say("".join(traceback.format_exception(error)).rstrip())
+    if world.json_errors:
+        from json import dumps
+
+        world.say(dumps(error_document(error), ensure_ascii=False))
+    else:
+        world.say(error_line(error))
+        if error.hint:
+            world.say(f"hint: {error.hint}")
+    return error.status
+
+
+def _report_bug(exc: Exception, world: World) -> int:
+    error = LlmError(
+        f"internal error: {type(exc).__name__}: {exc}", hint="this is a bug in llmcli; --debug shows where"
+    )
+    error.__cause__ = exc
+    return _report(error, world)

@@ -1,0 +1,92 @@
+"""
+`llmcli health`: is each provider there, does it take the key, how long did it need. Layer 3.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from llmcli import registry
+from llmcli.answer import native_call
+from llmcli.commands.models import common_error, list_models
+from llmcli.commands.setup import Ready, brief_call, make_ready, read_config
+from llmcli.commands.table import as_table
+from llmcli.config import Config
+from llmcli.deadlines import Deadlines
+from llmcli.errors import LlmError
+from llmcli.output import Stdout
+from llmcli.provider import HTTPProvider, NativeProvider
+from llmcli.world import World
+
+_SECONDS = 10.0  # for one provider
+
+
+def run(names: Sequence[str], world: World, *, config: str | None, no_config: bool, as_json: bool) -> None:
+    """
+    Check the named providers, or every one that has its key or a table of its own.
+
+    Raises nothing when all are well; else their common error, or `ProviderFailed` when they differ.
+    """
+    settings = read_config(world, config, no_config=no_config)
+    chosen = list(names) or _configured(settings, world)
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        results = list(pool.map(lambda name: _check(name, settings, world), chosen))
+    rows = [row for row, _ in results]
+    if as_json:
+        text = json.dumps(rows, ensure_ascii=False) + "\n"
+    else:
+        text = as_table(rows, ("id", "reachable", "key_accepted", "seconds"), tty=world.is_tty(world.stdout))
+    sink = Stdout(world.stdout)
+    sink.write(world.redactor.clean(text).encode("utf-8", "replace"))
+    sink.commit()
+    errors = [error for _, error in results if error is not None]
+    if errors:
+        raise common_error(errors)
+
+
+def _configured(config: Config, world: World) -> list[str]:
+    chosen = []
+    for listed in registry.every(config):
+        if listed.id in config.providers:
+            chosen.append(listed.id)
+            continue
+        try:
+            ready = make_ready(listed.id, config, world, need_key=False) if listed.cls else None
+        except LlmError:
+            continue
+        if ready and (ready.secret or isinstance(ready.provider, NativeProvider)):
+            chosen.append(listed.id)
+    return chosen
+
+
+def _check(name: str, config: Config, world: World) -> tuple[dict[str, Any], LlmError | None]:
+    started = time.monotonic()
+    error: LlmError | None = None
+    try:
+        _ask(make_ready(name, config, world), world)
+    except LlmError as exc:
+        exc.provider = exc.provider or name
+        error = exc
+    row: dict[str, Any] = {
+        "id": name,
+        "ok": error is None,
+        "reachable": error is None or error.http_status is not None,
+        "key_accepted": error is None if error is None or error.status != 4 else False,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    if error is not None:
+        row |= {"problem": error.message, "code": error.status, "name": error.name}
+    return row, error
+
+
+def _ask(ready: Ready, world: World) -> None:
+    """The cheapest question that needs the key: the list of models."""
+    provider = ready.provider
+    if isinstance(provider, HTTPProvider):
+        provider.url("")
+        list_models(ready, world)
+    elif isinstance(provider, NativeProvider):
+        call = brief_call(ready, world, seconds=_SECONDS)
+        provider.health_check(native_call(provider, call, Deadlines(call.timeouts, started=call.started), stream=False))

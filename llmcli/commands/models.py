@@ -1,0 +1,118 @@
+"""
+`llmcli models`: what each provider offers, asked live and in parallel; a dead one costs one line on stderr. Layer 3.
+"""
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+from llmcli import registry
+from llmcli.answer import native_call, perform
+from llmcli.commands.setup import Ready, brief_call, make_ready, read_config
+from llmcli.commands.table import as_table
+from llmcli.config import Config
+from llmcli.deadlines import Deadlines
+from llmcli.errors import ConfigurationError, LlmError, ProviderFailed
+from llmcli.framing import decode_body, parse_json
+from llmcli.output import Stdout, error_line
+from llmcli.provider import HTTPProvider, NativeProvider
+from llmcli.types import Model
+from llmcli.world import World
+
+_SECONDS = 15.0  # for one provider's list
+_PAGES = 50  # more pages than any provider has
+
+
+def run(names: Sequence[str], world: World, *, config: str | None, no_config: bool, as_json: bool) -> None:
+    """
+    List the models of the named providers, or of every one that has its key. Raises the common error of those that
+    failed when all are alike, else `ProviderFailed`; what could be had is printed first.
+    """
+    settings = read_config(world, config, no_config=no_config)
+    chosen = [_resolved(name, settings, world) for name in names] if names else _usable(settings, world)
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        results = list(pool.map(lambda ready: _list(ready, world), chosen))
+    rows: list[dict[str, Any]] = []
+    errors: list[LlmError] = []
+    for ready, found in zip(chosen, results, strict=True):
+        if isinstance(found, LlmError):
+            errors.append(found)
+            world.say(error_line(found))
+        else:
+            rows += [{"provider": ready.provider.config.id, **asdict(model)} for model in found]
+    sink = Stdout(world.stdout)
+    sink.write(_rendered(rows, world, as_json=as_json).encode("utf-8", "replace"))
+    sink.commit()
+    if errors:
+        raise common_error(errors)
+
+
+def common_error(errors: Sequence[LlmError]) -> LlmError:
+    """The one error that stands for several: theirs if they share a status, else a `ProviderFailed`."""
+    if len(errors) == 1:
+        return errors[0]
+    message = f"{len(errors)} providers failed"
+    if len({error.status for error in errors}) == 1:
+        return type(errors[0])(message)
+    return ProviderFailed(message)
+
+
+def _resolved(name: str, config: Config, world: World) -> Ready:
+    return make_ready(name, config, world)
+
+
+def _usable(config: Config, world: World) -> list[Ready]:
+    """Every provider that could answer: its key is there, or it is configured and needs none."""
+    usable = []
+    for listed in registry.every(config):
+        try:
+            ready = make_ready(listed.id, config, world) if listed.cls else None
+        except LlmError:
+            continue
+        if ready and (ready.secret or listed.id in config.providers or isinstance(ready.provider, NativeProvider)):
+            usable.append(ready)
+    return usable
+
+
+def _list(ready: Ready, world: World) -> list[Model] | LlmError:
+    try:
+        return list_models(ready, world)
+    except LlmError as exc:
+        exc.provider = exc.provider or ready.provider.config.id
+        return exc
+
+
+def list_models(ready: Ready, world: World) -> list[Model]:
+    """The models of one provider: live, page by page, else the list that its class or configuration has."""
+    provider = ready.provider
+    call = brief_call(ready, world, seconds=_SECONDS)
+    if isinstance(provider, NativeProvider):
+        return list(
+            provider.models(native_call(provider, call, Deadlines(call.timeouts, started=call.started), stream=False))
+        )
+    if not isinstance(provider, HTTPProvider):
+        raise ConfigurationError(f"{provider.config.id} is neither an HTTPProvider nor a NativeProvider")
+    found: dict[str, Model] = {}
+    cursor: str | None = None
+    for _ in range(_PAGES):
+        request = provider.models_request(cursor)
+        if request is None:
+            break
+        page = provider.read_models(parse_json(decode_body(perform(provider, request, call)).strip()))
+        found |= {model.id: model for model in page.models}
+        cursor = page.next
+        if cursor is None:
+            break
+    known = provider.config.models or provider.known_models
+    return list(found.values()) or [Model(name) for name in known]
+
+
+def _rendered(rows: Sequence[dict[str, Any]], world: World, *, as_json: bool) -> str:
+    if as_json:
+        return json.dumps(rows, ensure_ascii=False) + "\n"
+    if not world.is_tty(world.stdout):
+        return "".join(f"{row['provider']}/{row['id']}\n" for row in rows)
+    shown = [{**row, "model": f"{row['provider']}/{row['id']}"} for row in rows]
+    return as_table(shown, ("model", "name", "context_length", "capabilities"), tty=True)

@@ -1,0 +1,138 @@
+"""
+What a person sees on stderr while an answer comes: the spinner, thinking, the log of --verbose. Layer 3.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from llmcli.answer import Fold
+from llmcli.output import visible
+from llmcli.transport import Log
+from llmcli.types import Event, TextDelta, ThinkingDelta
+from llmcli.world import World
+
+_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_SPINNER_AFTER = 0.3  # seconds; a quick answer needs none
+
+
+class Spinner:
+    """A sign of life on a terminal's stderr until the first event."""
+
+    def __init__(self, world: World, label: str) -> None:
+        self._world = world
+        self._label = visible(label)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to turn."""
+        self._thread = threading.Thread(target=self._turn, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop, and leave the line as it was. May be called again."""
+        if self._thread is not None:
+            self._stop.set()
+            self._thread.join()
+            self._thread = None
+
+    def _turn(self) -> None:
+        started = time.monotonic()
+        if self._stop.wait(_SPINNER_AFTER):
+            return
+        turn = 0
+        while True:
+            seconds = time.monotonic() - started
+            self._world.write_stderr(f"\r{_FRAMES[turn % len(_FRAMES)]} {self._label} {seconds:.0f} s\x1b[K")
+            turn += 1
+            if self._stop.wait(0.1):
+                self._world.write_stderr("\r\x1b[K")
+                return
+
+
+def spun(events: Iterator[Event], spinner: Spinner) -> Iterator[Event]:
+    """The same events, with a spinner until the first."""
+    spinner.start()
+    try:
+        for event in events:
+            spinner.stop()
+            yield event
+    finally:
+        spinner.stop()
+
+
+def thinking_shown(events: Iterator[Event], world: World, *, color: bool) -> Iterator[Event]:
+    """The same events, with thinking written to stderr, dim where colour is allowed."""
+    on, off = ("\x1b[2m", "\x1b[0m") if color else ("", "")
+    escaped = world.is_tty(world.stderr)
+    open_line = False
+    for event in events:
+        if type(event) is ThinkingDelta:
+            text = world.redactor.clean(event.text)
+            world.write_stderr(f"{on}{visible(text) if escaped else text}{off}")
+            open_line = not event.text.endswith("\n") if event.text else open_line
+        elif open_line and type(event) is TextDelta:
+            world.write_stderr("\n")
+            open_line = False
+        yield event
+    if open_line:
+        world.write_stderr("\n")
+
+
+class Logger:
+    """What --verbose shows and --log-file keeps: requests, answers, timings. Redacted; a log that fails is dropped."""
+
+    def __init__(self, world: World, *, verbose: bool, path: str | None) -> None:
+        self._world = world
+        self._verbose = verbose
+        self._file: TextIO | None = None
+        if path is not None:
+            try:
+                self._file = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - lives as long as we do
+            except OSError as exc:
+                self._world.say(f"llmcli: warning: cannot write the log {path}: {exc.strerror}")
+
+    def __call__(self, event: str, /, **fields: Any) -> None:
+        """Log one event."""
+        if self._verbose:
+            self._show(event, fields)
+        if self._file is not None:
+            try:
+                line = json.dumps({"time": round(time.time(), 3), "event": event, **fields}, default=str)
+                self._file.write(self._world.redactor.clean(line) + "\n")
+            except OSError as exc:
+                self._world.say(f"llmcli: warning: cannot write the log: {exc.strerror}")
+                self._file = None
+
+    def _show(self, event: str, fields: dict[str, Any]) -> None:
+        headers = fields.pop("headers", {}) if "headers" in fields else {}
+        if event == "request":
+            self._world.say(f"> {fields['method']} {fields['url']} ({fields['bytes']} bytes)")
+        elif event == "response":
+            self._world.say(f"< HTTP {fields['status']} after {fields['seconds']:.3f} s")
+        else:
+            self._world.say(f"* {event}: " + ", ".join(f"{name}={value}" for name, value in fields.items()))
+        mark = ">" if event == "request" else "<"
+        for name, value in headers.items():
+            self._world.say(f"{mark} {name}: {value}")
+
+
+def usage_line(fold: Fold, seconds: float) -> str:
+    """`12 prompt + 34 completion = 46 tokens, 1.2 s`; a question mark for what was not told."""
+    usage = fold.usage
+    counts = [None, None, None] if usage is None else [usage.prompt_tokens, usage.completion_tokens, usage.total_tokens]
+    prompt, completion, total = ("?" if count is None else count for count in counts)
+    extras = "".join(
+        f", {count} {name}"
+        for name, count in (("cached", usage and usage.cached_tokens), ("reasoning", usage and usage.reasoning_tokens))
+        if count
+    )
+    return f"usage: {prompt} prompt + {completion} completion = {total} tokens{extras}, {seconds:.2f} s"
+
+
+def open_log(world: World, *, verbose: bool, path: str | None) -> Log | None:
+    """A log if anybody wants one."""
+    return Logger(world, verbose=verbose, path=path) if verbose or path else None

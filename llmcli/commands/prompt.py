@@ -1,0 +1,119 @@
+"""
+What the model is asked: words, files and stdin become one text. Layer 3.
+
+stdin has one reader. It is waited for as `cat` waits, but not silently, and never cut.
+"""
+
+import os
+import select
+import time
+from collections.abc import Sequence
+
+from llmcli.errors import UsageError
+from llmcli.world import World
+
+STDIN_LIMIT = 100 * 1024 * 1024  # bytes; no model reads more, and a forgotten /dev/zero must end
+_NOTICE_AFTER = 3.0  # seconds of silence on stdin before a line says what is waited for
+_PLACEHOLDER = "{stdin}"
+_READ_SIZE = 1024 * 1024
+
+
+def read_prompt(
+    words: Sequence[str], files: Sequence[str], *, no_stdin: bool, timeout: float | None, world: World
+) -> str:
+    """
+    The words joined by spaces, then each file with its name, then stdin after a blank line (or where `{stdin}` in the
+    words says). Raises `UsageError` for a text that is empty, no UTF-8, too long or cannot be read.
+    """
+    words = [_argument(word) for word in words]
+    explicit = words == ["-"]
+    prompt = "" if explicit else " ".join(words)
+    readers = ["-"] * explicit + [_PLACEHOLDER] * (_PLACEHOLDER in prompt) + ["-f -"] * list(files).count("-")
+    if len(readers) > 1:
+        raise UsageError(f"stdin can be read once only, not by {' and '.join(readers)}")
+    if readers and no_stdin:
+        raise UsageError(f"{readers[0]} reads stdin and --no-stdin forbids it")
+    wanted = bool(readers) or not (no_stdin or world.stdin is None or world.is_tty(world.stdin))
+    stdin = _read_stdin(world, timeout) if wanted else ""
+    parts = [prompt.replace(_PLACEHOLDER, stdin), *(_file(path, stdin) for path in files)]
+    if _PLACEHOLDER not in prompt and "-" not in files:
+        parts.append(stdin)
+    text = "\n\n".join(part for part in parts if part and not part.isspace())
+    if not text:
+        raise UsageError("the prompt is empty", hint='llmcli chat "why is the sky blue?", or pipe a text into it')
+    if "\0" in text:
+        raise UsageError("the prompt holds a NUL character, which no model accepts")
+    return text
+
+
+def _argument(word: str) -> str:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        raise UsageError("the prompt is not UTF-8") from None
+    return word
+
+
+def _file(path: str, stdin: str) -> str:
+    if path == "-":
+        return f'<file name="stdin">\n{stdin}\n</file>'
+    try:
+        with open(path, "rb") as file:
+            data = file.read(STDIN_LIMIT + 1)
+    except OSError as exc:
+        raise UsageError(f"cannot read {path}: {exc.strerror}") from exc
+    text = _decoded(data, path)
+    return f'<file name="{os.path.basename(path)}">\n{text.removesuffix(chr(10))}\n</file>'
+
+
+def _read_stdin(world: World, timeout: float | None) -> str:
+    """All of stdin. `timeout` counts from the start of the process."""
+    if world.stdin is None:
+        raise UsageError("stdin is closed")
+    data = bytearray()
+    deadline = None if timeout is None else world.started + timeout
+    noticed = False
+    while True:
+        if not _readable(world.stdin, None if noticed else _NOTICE_AFTER, deadline):
+            if deadline is not None and time.monotonic() >= deadline:
+                raise UsageError(f"nothing more came from stdin within the total timeout of {timeout:g} s")
+            noticed = True
+            world.note("waiting for stdin (-n leaves it alone)")
+            continue
+        try:
+            chunk = os.read(world.stdin, _READ_SIZE)
+        except BlockingIOError:
+            continue
+        except OSError as exc:
+            raise UsageError(f"cannot read stdin: {exc.strerror}") from exc
+        if not chunk:
+            return _decoded(data, "stdin").removesuffix("\n")
+        data += chunk
+        if len(data) > STDIN_LIMIT:
+            raise _too_long("stdin")
+
+
+def _readable(fd: int, notice: float | None, deadline: float | None) -> bool:
+    """Wait until a descriptor can be read, at most until the notice or the deadline."""
+    waits = [notice] if notice is not None else []
+    if deadline is not None:
+        waits.append(max(0.0, deadline - time.monotonic()))
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(min(waits) * 1000 if waits else None))
+
+
+def _decoded(data: bytes | bytearray, source: str) -> str:
+    if len(data) > STDIN_LIMIT:
+        raise _too_long(source)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise UsageError(
+            f"{source} is not UTF-8 (byte {exc.start})",
+            hint=f"iconv -f latin1 -t utf-8 converts; {source} must be text",
+        ) from None
+
+
+def _too_long(source: str) -> UsageError:
+    return UsageError(f"{source} is longer than the limit of {STDIN_LIMIT // 2**20} MB")

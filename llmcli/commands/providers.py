@@ -1,0 +1,115 @@
+"""
+`llmcli providers`: what there is, where it is, and whether it has its key. Layer 3.
+"""
+
+import json
+from typing import Any
+
+from llmcli import registry
+from llmcli.commands.setup import make_ready, read_config
+from llmcli.commands.table import as_table
+from llmcli.config import Config
+from llmcli.errors import ConfigurationError, LlmError
+from llmcli.output import Stdout
+from llmcli.provider import HTTPProvider
+from llmcli.world import World
+
+
+def run(world: World, *, config: str | None, no_config: bool, as_json: bool) -> None:
+    """List every provider. A corrupt configuration is said on stderr and does not stop the list."""
+    settings = _config_or_none(world, config, no_config=no_config)
+    rows = [_describe(listed, settings, world) for listed in registry.every(settings)]
+    if as_json:
+        text = json.dumps(rows, ensure_ascii=False) + "\n"
+    else:
+        columns = ("id", "name", "origin", "base_url", "key", "capabilities", "default_model")
+        text = as_table(rows, columns, tty=world.is_tty(world.stdout))
+    _print(text, world)
+
+
+def show(provider_id: str, world: World, *, config: str | None, no_config: bool, as_json: bool) -> None:
+    """All of one provider."""
+    settings = read_config(world, config, no_config=no_config)
+    cls = registry.load(provider_id, settings)
+    row = _describe(registry.Listed(provider_id, _origin(provider_id, settings), cls), settings, world)
+    row["settings"] = {
+        name: {
+            field: value
+            for field in ("min", "max", "default", "step")
+            if (value := getattr(setting, field)) is not None
+        }
+        for name, setting in cls.settings.items()
+    }
+    row["options"] = None if cls.options is None else {name: option.help for name, option in cls.options.items()}
+    row["key_sources"] = list(cls.api_key.env)
+    row["key_hint"] = cls.api_key.hint
+    row["configuration_keys"] = {name: key.help for name, key in cls.config_keys.items()}
+    row["quirks"] = list(cls.quirks)
+    text = json.dumps(row, ensure_ascii=False) + "\n" if as_json else _lines(row)
+    _print(text, world)
+
+
+def _print(text: str, world: World) -> None:
+    sink = Stdout(world.stdout)
+    sink.write(world.redactor.clean(text).encode())
+    sink.commit()
+
+
+def _config_or_none(world: World, file: str | None, *, no_config: bool) -> Config:
+    try:
+        return read_config(world, file, no_config=no_config)
+    except ConfigurationError as exc:
+        world.note(f"{exc.message}; going on without it")
+        return Config()
+
+
+def _origin(provider_id: str, config: Config) -> str:
+    return next(listed.origin for listed in registry.every(config) if listed.id == provider_id)
+
+
+def _describe(listed: registry.Listed, config: Config, world: World) -> dict[str, Any]:
+    row: dict[str, Any] = {"id": listed.id, "name": None, "origin": listed.origin, "base_url": None, "key": None,
+                           "capabilities": [], "default_model": None}  # fmt: skip
+    if listed.cls is None:
+        return {**row, "problem": listed.problem}
+    row["name"] = listed.cls.name
+    row["capabilities"] = list(listed.cls.capabilities.names())
+    row["key"] = "needed" if listed.cls.api_key.required else "optional"
+    try:
+        ready = make_ready(listed.id, config, world, need_key=False)
+    except LlmError as exc:
+        return {**row, "problem": exc.message}
+    row["base_url"] = ready.url
+    row["default_model"] = ready.provider.default_model
+    if ready.secret is not None:
+        row["key"] = f"from {ready.secret.source}"
+    elif ready.provider.api_key.required:
+        row["key"] = "missing"
+    elif isinstance(ready.provider, HTTPProvider):
+        row["key"] = "not needed"
+    else:
+        row["key"] = "none"
+    return row
+
+
+def _lines(row: dict[str, Any]) -> str:
+    lines = []
+    for name, value in row.items():
+        if isinstance(value, dict):
+            lines.append(f"{name}:")
+            lines += [f"  {inner}: {_plain(shown)}" for inner, shown in value.items()]
+        elif isinstance(value, list) and name == "quirks":
+            lines += [f"{name}:", *(f"  - {item}" for item in value)] if value else []
+        else:
+            lines.append(f"{name}: {_plain(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value) or "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {inner:g}" for name, inner in value.items()) or "any"
+    return str(value)

@@ -1,0 +1,119 @@
+"""
+From names to a provider that can be called: what every command does first. Layer 3.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llmcli import registry
+from llmcli.answer import Call
+from llmcli.config import (
+    Config,
+    ProviderSetup,
+    Secret,
+    check_key_transport,
+    find_key,
+    key_file_is_loose,
+    load,
+    provider_setup,
+)
+from llmcli.errors import UsageError
+from llmcli.provider import HTTPProvider, Provider
+from llmcli.retry import RetryPolicy
+from llmcli.transport import Log, Transport, no_log
+from llmcli.types import Timeouts
+from llmcli.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A provider, what the configuration says about it, and its key if it has one."""
+
+    provider: Provider
+    setup: ProviderSetup
+    secret: Secret | None
+
+    @property
+    def url(self) -> str | None:
+        """Where it is."""
+        return self.provider.base_url if isinstance(self.provider, HTTPProvider) else self.setup.config.base_url
+
+
+def read_config(world: World, file: str | None, *, no_config: bool) -> Config:
+    """The configuration that the flags choose. `--no-config` reads no file, not even for keys."""
+    if no_config:
+        if file is not None:
+            raise UsageError("--config and --no-config exclude one another")
+        return Config()
+    return load(world.directory, file)
+
+
+def make_ready(
+    provider_id: str,
+    config: Config,
+    world: World,
+    *,
+    model: str | None = None,
+    base_url: str | None = None,
+    key_file: str | None = None,
+    need_key: bool = True,
+) -> Ready:
+    """
+    Load a provider's class, configure it and find its key.
+
+    Raises `ConfigurationError`, `AuthenticationFailed` or `UsageError`. With `need_key=False` (a dry run) a missing
+    key is no error.
+    """
+    cls = registry.load(provider_id, config)
+    setup = provider_setup(config, provider_id, cls, world.env, model=model, base_url=base_url)
+    provider = cls(setup.config)
+    declared = _declared(cls, setup.api_key)
+    provider.api_key = declared  # type: ignore[misc]  # the table may send the key into another header
+    secret = find_key(
+        setup,
+        declared if need_key else replace(declared, required=False),
+        cls.id,
+        world.env,
+        config.directory,
+        key_file,
+    )
+    if secret is not None:
+        world.redactor.add(secret.value)
+        if key_file_is_loose(secret.source.removeprefix("--api-key-file ")):
+            path = secret.source.removeprefix("--api-key-file ")
+            world.note(f"warning: others can read the key file {path}; `chmod 600 {path}` mends that")
+    ready = Ready(provider, setup, secret)
+    check_key_transport(ready.url, secret, setup)
+    return ready
+
+
+def _declared(cls: type[Provider], table: Mapping[str, Any]) -> Any:
+    changes = {name: table[name] for name in ("header", "scheme") if name in table}
+    if "header" in changes and "scheme" not in changes:
+        changes["scheme"] = ""
+    if any(name in table for name in ("env", "command", "file")):
+        changes["required"] = True
+    return replace(cls.api_key, **changes)
+
+
+def transport_for(ready: Ready, world: World, *, ca_bundle: str | None = None, log: Log = no_log) -> Transport:
+    """The transport for one provider: its proxy and its certificates, or those of the flag and the environment."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        userinfo = world.env.get(name, "").rpartition("@")[0].rpartition("//")[2]
+        world.redactor.add(userinfo.partition(":")[2])
+    return Transport(env=world.env, ca_bundle=ca_bundle or ready.setup.ca_bundle, proxy=ready.setup.proxy, log=log)
+
+
+def brief_call(ready: Ready, world: World, *, seconds: float, transport: Transport | None = None) -> Call:
+    """A call for a question that is no chat: no retries, and `seconds` for each phase and the whole."""
+    import time
+
+    timeouts = Timeouts(connect=min(seconds, 5.0), first=seconds, idle=seconds, total=seconds)
+    return Call(
+        transport or transport_for(ready, world),
+        ready.secret.value if ready.secret else None,
+        timeouts,
+        RetryPolicy(retries=0),
+        started=time.monotonic(),
+    )

@@ -1,0 +1,417 @@
+"""
+Files, environment and flags become one frozen configuration; and where keys come from. Layer 1: knows types, errors
+and the provider contract (for the keys that a class declares).
+
+`config.toml` is the user's and is never written by llmcli; `providers.d/*.toml` and `state.toml` beside it hold what
+its commands change. All are merged in this order. The environment is passed in, never read here.
+"""
+
+import os
+import re
+import shlex
+import stat
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from llmcli.errors import AuthenticationFailed, ConfigurationError, UsageError
+from llmcli.provider import ApiKey, Provider
+from llmcli.types import Json, ProviderConfig, Timeouts
+
+Table = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A configuration key: the TOML types that it takes, and what it means."""
+
+    types: tuple[type, ...]
+    help: str
+
+
+_TEXT, _NUMBER, _FLAG, _LIST, _TABLE = (str,), (int, float), (bool,), (list,), (dict,)
+
+TOP_KEYS: dict[str, Key] = {
+    "default": Key(_TEXT, "The model when none is named: `provider/model`, or a provider's id for its default model."),
+    "aliases": Key(_TABLE, 'Short names: `name = "provider/model"`.'),
+    "chat": Key(_TABLE, "Defaults of `llmcli chat`."),
+    "timeouts": Key(_TABLE, "Timeouts in seconds, for every provider."),
+    "providers": Key(_TABLE, "One table for each provider: `[providers.ID]`."),
+}
+CHAT_KEYS: dict[str, Key] = {
+    "format": Key(_TEXT, "`text`, `markdown`, `json` or `jsonl`."),
+    "color": Key(_TEXT, "`auto`, `always` or `never`."),
+    "show_thinking": Key(_FLAG, "Whether thinking is shown on stderr."),
+    "retries": Key((int,), "Further attempts before the first output."),
+    "retry_max_wait": Key(_NUMBER, "The longest wait in seconds that a provider may ask for."),
+    "fallback": Key(_LIST, "Models to try when the first cannot be had."),
+    "strict": Key(_FLAG, "Exit 12 when the model stops at a limit or a filter."),
+}
+TIMEOUT_KEYS: dict[str, Key] = {
+    "connect": Key(_NUMBER, "DNS, every address, proxy and TLS together (5)."),
+    "first": Key(_NUMBER, "Until the first event of the answer (120)."),
+    "idle": Key(_NUMBER, "Between complete events (60)."),
+    "total": Key(_NUMBER, "Everything, counted from the start of the process (none)."),
+}
+PROVIDER_KEYS: dict[str, Key] = {
+    "adapter": Key(_TEXT, "Who speaks to it: the id of a built-in or of a plugin. Left out: ID is one."),
+    "base_url": Key(_TEXT, "Where the API is."),
+    "default_model": Key(_TEXT, "The model when only the provider is named."),
+    "api_key": Key(_TABLE, "Where the key comes from and where it goes; see below."),
+    "headers": Key(_TABLE, "Headers of every request."),
+    "allow_http": Key(_FLAG, "Send a key over plain http to an address that is neither loopback nor private."),
+    "proxy": Key(_TEXT, "The proxy for this provider; empty: none."),
+    "ca_bundle": Key(_TEXT, "A file or hashed directory of certificates to trust instead of the system's."),
+    "timeouts": Key(_TABLE, "Timeouts of this provider, as under `[timeouts]`."),
+    "settings": Key(_TABLE, "temperature, max_tokens, top_p, stop, seed: sent when the call does not say."),
+    "options": Key(_TABLE, "The provider's own, as `--option`."),
+    "models": Key(
+        (list, dict),
+        "Names to show where the service lists none; or `[providers.ID.models.NAME]`, the same keys for one model.",
+    ),
+}  # fmt: skip
+API_KEY_KEYS: dict[str, Key] = {
+    "env": Key(_TEXT, "The environment variable that holds it."),
+    "command": Key(_TEXT, "A command that prints it (no shell)."),
+    "file": Key(_TEXT, "A file that holds it."),
+    "header": Key(_TEXT, "The header that it goes into."),
+    "scheme": Key(_TEXT, "The word before it in the header; empty: none."),
+}
+SETTING_KEYS: dict[str, Key] = {
+    "temperature": Key(_NUMBER, "Sampling temperature."),
+    "max_tokens": Key((int,), "The most tokens of the answer."),
+    "top_p": Key(_NUMBER, "Nucleus sampling."),
+    "stop": Key(_LIST, "Texts at which the answer ends."),
+    "seed": Key((int,), "For answers that can be had again, as far as the provider can."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the files say. `directory` is where they are looked for; tables of providers are checked when used."""
+
+    directory: str | None = None
+    default: str | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    chat: Table = field(default_factory=dict)
+    timeouts: Table = field(default_factory=dict)
+    providers: Mapping[str, Table] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)  # provider id -> the file that its table stands in
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A key and where it came from. Its repr never shows it."""
+
+    value: str = field(repr=False)
+    source: str
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def load(directory: str | None, file: str | None = None) -> Config:
+    """
+    Read the configuration. `file` (from `--config`) replaces `config.toml` and must exist.
+
+    Raises `ConfigurationError` naming the file and the line or the dotted key.
+    """
+    documents: list[tuple[str, Table]] = []
+    if file is not None:
+        documents.append((file, _read(file)))
+    if directory is not None:
+        candidates = [] if file is not None else [f"{directory}/config.toml"]
+        candidates += _toml_files(f"{directory}/providers.d")
+        candidates.append(f"{directory}/state.toml")
+        documents += [(path, _read(path)) for path in candidates if os.path.exists(path)]
+    if not documents:
+        return Config(directory)
+    merged: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for path, document in documents:
+        check_table(document, TOP_KEYS, path, "")
+        for name, value in document.items():
+            merged[name] = {**merged.get(name, {}), **value} if isinstance(value, dict) else value
+        sources |= dict.fromkeys(document.get("providers", {}), path)
+    place = documents[0][0]
+    check_table(merged.get("chat", {}), CHAT_KEYS, place, "chat")
+    check_table(merged.get("timeouts", {}), TIMEOUT_KEYS, place, "timeouts")
+    return Config(directory, sources=sources, **merged)
+
+
+def _toml_files(directory: str) -> list[str]:
+    try:
+        return sorted(f"{directory}/{name}" for name in os.listdir(directory) if name.endswith(".toml"))
+    except OSError:
+        return []
+
+
+def _read(path: str) -> Table:
+    import tomllib
+
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except OSError as exc:
+        raise ConfigurationError(f"cannot read {path}: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigurationError(f"{path} is not valid TOML: {exc}", hint="--no-config goes on without it") from exc
+
+
+def check_table(table: Table, keys: Mapping[str, Key], path: str, prefix: str) -> None:
+    """Raise `ConfigurationError` for an unknown key (with the nearest known one) or a value of the wrong type."""
+    for name, value in table.items():
+        dotted = f"{prefix}.{name}" if prefix else name
+        if name not in keys:
+            near = nearest(name, keys)
+            raise ConfigurationError(f"{path}: unknown key {dotted}", hint=f"did you mean {near}?" if near else None)
+        types = keys[name].types
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            wanted = " or ".join({str: "text", int: "a number", float: "a number", bool: "true or false",
+                                  list: "a list", dict: "a table"}[kind] for kind in types[:1])  # fmt: skip
+            raise ConfigurationError(f"{path}: {dotted} should be {wanted}, not {value!r}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a mistyped one was probably meant to be."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.6)), None)
+
+
+# --- one provider ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSetup:
+    """What the configuration says about one provider: what the adapter gets, and what only the driver needs."""
+
+    config: ProviderConfig
+    api_key: Table
+    timeouts: Timeouts
+    allow_http: bool = False
+    proxy: str | None = None
+    ca_bundle: str | None = None
+    path: str = ""
+
+
+def provider_setup(
+    config: Config,
+    provider_id: str,
+    cls: type[Provider],
+    env: Mapping[str, str],
+    *,
+    model: str | None = None,
+    base_url: str | None = None,
+) -> ProviderSetup:
+    """
+    The configuration of one provider (for one model), checked strictly.
+
+    The base URL is that of the flag, else of its table, else of the environment variable that its ecosystem has, else
+    the provider's default. A configured provider with an id of its own never reads another's environment variables.
+    """
+    table = dict(config.providers.get(provider_id, {}))
+    path = config.sources.get(provider_id, "")
+    models = table.pop("models", [])
+    if isinstance(models, dict):
+        for name, override in models.items():
+            _check_provider(override, cls, path, f"providers.{provider_id}.models.{name}")
+        table = _deep_merge(table, models.get(model, {}))
+    _check_provider(table, cls, path, f"providers.{provider_id}")
+    own_id = provider_id == cls.id
+    variables = cls.base_url_env if own_id else ()
+    url, source = base_url, "--base-url"
+    if url is None and "base_url" in table:
+        url, source = table["base_url"], f"{path}: providers.{provider_id}.base_url"
+    for name in variables:
+        if url is None and env.get(name):
+            url, source = env[name], name
+    own = {name: table[name] for name in cls.config_keys if name in table}
+    for name, declared in cls.config_keys.items():
+        for variable in declared.env if own_id and name not in own else ():
+            if env.get(variable):
+                own.setdefault(name, _typed(env[variable], declared.type, variable))
+    if url is not None and "://" not in url and variables and source in variables:
+        url = cls.resolve_base_url(url) if hasattr(cls, "resolve_base_url") else url
+    if url is not None:
+        check_url(url, source)
+    return ProviderSetup(
+        ProviderConfig(
+            id=provider_id,
+            base_url=url,
+            default_model=table.get("default_model"),
+            headers={name: str(value) for name, value in table.get("headers", {}).items()},
+            settings=table.get("settings", {}),
+            options=table.get("options", {}),
+            models=tuple(models),
+            own=own,
+        ),
+        api_key=table.get("api_key", {}),
+        timeouts=Timeouts(**{**config.timeouts, **table.get("timeouts", {})}),
+        allow_http=table.get("allow_http", False),
+        proxy=table.get("proxy"),
+        ca_bundle=table.get("ca_bundle"),
+        path=path,
+    )
+
+
+def _check_provider(table: Table, cls: type[Provider], path: str, prefix: str) -> None:
+    own = {name: Key((key.type,), key.help) for name, key in cls.config_keys.items()}
+    check_table(table, PROVIDER_KEYS | own, path, prefix)
+    check_table(table.get("timeouts", {}), TIMEOUT_KEYS, path, f"{prefix}.timeouts")
+    check_table(table.get("api_key", {}), API_KEY_KEYS, path, f"{prefix}.api_key")
+    check_table(table.get("settings", {}), SETTING_KEYS, path, f"{prefix}.settings")
+
+
+def _deep_merge(below: Table, above: Table) -> dict[str, Any]:
+    return {
+        **below,
+        **{
+            name: _deep_merge(below[name], value)
+            if isinstance(value, dict) and isinstance(below.get(name), dict)
+            else value
+            for name, value in above.items()
+        },
+    }
+
+
+def _typed(text: str, kind: type, variable: str) -> Json:
+    try:
+        return cast(Json, kind(text))
+    except ValueError:
+        raise ConfigurationError(f"{variable} should be a number, not {text!r}") from None
+
+
+def check_url(url: str, source: str) -> None:
+    """Raise `UsageError` for a base URL that cannot be one, showing it without user and password."""
+    shown = re.sub(r"//[^/@]*@", "//", url)
+    if re.search(r"[\x00-\x20\x7f]", url):
+        problem = "it holds blanks or control characters"
+    elif not re.match(r"https?://", url):
+        problem = "it should begin with https:// or http://"
+    elif "@" in url.split("/")[2]:
+        problem = "user and password do not belong into it"
+    elif not re.match(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?(/|\?|$)", url):
+        problem = "its host or port is not valid"
+    elif "#" in url:
+        problem = "it holds a fragment"
+    else:
+        return
+    raise UsageError(f"{source}: {shown!r} is no base URL: {problem}")
+
+
+# --- keys -----------------------------------------------------------------------------------------
+
+
+def find_key(
+    setup: ProviderSetup, declared: ApiKey, cls_id: str, env: Mapping[str, str], directory: str | None,
+    key_file: str | None = None,
+) -> Secret | None:  # fmt: skip
+    """
+    The provider's key: `--api-key-file`, its table, the environment, the key file of `providers login`; `None` when
+    there is none and none is needed.
+
+    A provider of the configuration gets only the key that its own table (or the flag) names, never another's. Raises
+    `AuthenticationFailed` naming the source, never the key.
+    """
+    secret = _look_for_key(setup, declared, cls_id, env, directory, key_file)
+    if secret is not None:
+        return _checked(secret)
+    if declared.required:
+        names = " or ".join(_variables(setup, declared, cls_id)) or f"api_key under [providers.{setup.config.id}]"
+        raise AuthenticationFailed(
+            f"no key for {setup.config.id}: {names} is not set",
+            hint=f"get one at {declared.hint}" if declared.hint else None,
+            provider=setup.config.id,
+        )
+    return None
+
+
+def _variables(setup: ProviderSetup, declared: ApiKey, cls_id: str) -> tuple[str, ...]:
+    if "env" in setup.api_key:
+        return (setup.api_key["env"],)
+    return declared.env if setup.config.id == cls_id else ()
+
+
+def _look_for_key(
+    setup: ProviderSetup, declared: ApiKey, cls_id: str, env: Mapping[str, str], directory: str | None,
+    key_file: str | None,
+) -> Secret | None:  # fmt: skip
+    if key_file is not None:
+        return Secret(_read_key_file(key_file), f"--api-key-file {key_file}")
+    for name in _variables(setup, declared, cls_id):
+        if name in env:
+            if not env[name].strip():
+                if not declared.required:
+                    continue
+                raise AuthenticationFailed(f"{name} is set but empty", provider=setup.config.id)
+            return Secret(env[name], name)
+    if "command" in setup.api_key:
+        return Secret(_run_key_command(setup.api_key["command"]), "api_key.command")
+    if "file" in setup.api_key:
+        path = os.path.expanduser(setup.api_key["file"])
+        return Secret(_read_key_file(path), path)
+    path = f"{directory}/keys/{setup.config.id}"
+    if directory is not None and os.path.exists(path):
+        return Secret(_read_key_file(path), path)
+    return None
+
+
+def key_file_is_loose(path: str) -> bool:
+    """Whether others than its owner may read a key file."""
+    try:
+        return bool(stat.S_IMODE(os.stat(path).st_mode) & 0o077)
+    except OSError:
+        return False
+
+
+def _read_key_file(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read(64 * 1024)
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = getattr(exc, "strerror", None) or "it is not UTF-8"
+        raise AuthenticationFailed(f"cannot read the key file {path}: {reason}") from None
+
+
+def _run_key_command(command: str) -> str:
+    try:
+        done = subprocess.run(shlex.split(command), capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, ValueError, subprocess.TimeoutExpired) as exc:
+        raise AuthenticationFailed(f"the key command failed: {type(exc).__name__}: {command.split()[0]}") from None
+    if done.returncode != 0:
+        raise AuthenticationFailed(f"the key command exited with {done.returncode}: {done.stderr.strip()[:200]}")
+    return done.stdout
+
+
+def _checked(secret: Secret) -> Secret:
+    value = secret.value.strip()
+    if not value:
+        raise AuthenticationFailed(f"the key from {secret.source} is empty")
+    if not re.fullmatch(r"[\x21-\x7e]+", value):
+        raise AuthenticationFailed(f"the key from {secret.source} holds blanks, control or non-ASCII characters")
+    return Secret(value, secret.source)
+
+
+def check_key_transport(url: str | None, secret: Secret | None, setup: ProviderSetup) -> None:
+    """Refuse to send a key in the clear to anything but loopback and private addresses."""
+    if secret is None or url is None or not url.startswith("http://") or setup.allow_http:
+        return
+    host = re.sub(r":\d+$", "", url.split("/")[2])
+    if not _is_private(host.strip("[]")):
+        raise UsageError(
+            f"refusing to send the key of {setup.config.id} over plain http to {host}",
+            hint=f"use https, or allow_http = true under [providers.{setup.config.id}]",
+        )
+
+
+def _is_private(host: str) -> bool:
+    from ipaddress import ip_address
+
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return False

@@ -1,0 +1,428 @@
+"""
+Writers of events: text, markdown, json, jsonl; and the places that they write to. Layer 1: knows types and errors.
+
+stdout is the answer and nothing else. What is piped is exactly the model's text, flushed as it arrives; rendering,
+colour and escaping happen on a terminal only.
+"""
+
+import json
+import os
+import re
+import select
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from llmcli.errors import LlmError, OutputFailed, WrongForm
+from llmcli.types import (
+    Event,
+    Finish,
+    Json,
+    Reply,
+    TextDelta,
+    Thinking,
+    ThinkingDelta,
+    ToolCall,
+    Usage,
+)
+
+JSON_VERSION = 1  # of the documents of --json and --jsonl; see docs/output.md
+
+
+class ReaderGone(BaseException):
+    """Nobody reads our stdout any more (`| head -1`). No error: the process ends by SIGPIPE, silently."""
+
+
+# --- where to write -------------------------------------------------------------------------------
+
+
+class Sink(Protocol):
+    """A place for the answer. `written` counts bytes."""
+
+    tty: bool
+    written: int
+
+    def write(self, data: bytes) -> None:
+        """Write all of it, now. Raises `OutputFailed` or `ReaderGone`."""
+
+    def commit(self) -> None:
+        """The answer is complete. Raises `OutputFailed` if the last bytes cannot be kept."""
+
+    def abort(self) -> None:
+        """The answer is not complete; keep what there is without passing it off as whole."""
+
+
+class Stdout:
+    """
+    File descriptor 1, unbuffered. Every partial write, full pipe and error is met here, so that nothing is lost
+    between us and the kernel.
+    """
+
+    def __init__(self, fd: int = 1) -> None:
+        try:
+            os.fstat(fd)
+        except OSError:
+            raise OutputFailed("stdout is closed") from None
+        self._fd = fd
+        self.tty = os.isatty(fd)
+        self.written = 0
+
+    def write(self, data: bytes) -> None:
+        """See `Sink`."""
+        try:
+            _write_all(self._fd, data)
+        except BrokenPipeError:
+            raise ReaderGone from None
+        except OSError as exc:
+            raise OutputFailed(f"cannot write to stdout: {exc.strerror}") from exc
+        self.written += len(data)
+
+    def commit(self) -> None:
+        """See `Sink`. Some file systems report a full disk only when the file is closed."""
+        try:
+            os.close(self._fd)
+        except OSError as exc:
+            raise OutputFailed(f"cannot write to stdout: {exc.strerror}") from exc
+
+    def abort(self) -> None:
+        """See `Sink`. On a terminal the shell's prompt gets a line of its own."""
+        if self.tty and self.written:
+            self.write(b"\n")
+
+
+class OutputFile:
+    """
+    `-o FILE`: a temporary file beside it, renamed when the answer is complete; a partial answer stays as FILE.part.
+    What is no regular file (a FIFO, /dev/null) is written to directly.
+    """
+
+    tty = False
+
+    def __init__(self, path: str) -> None:
+        self.written = 0
+        self._path = os.path.realpath(path)
+        self._temporary: str | None = None
+        try:
+            self._fd = self._open()
+        except OSError as exc:
+            raise OutputFailed(f"cannot write {path}: {exc.strerror}") from exc
+
+    def _open(self) -> int:
+        mode = os.stat(self._path).st_mode if os.path.exists(self._path) else None
+        if mode is not None and stat.S_ISDIR(mode):
+            raise IsADirectoryError(21, "it is a directory")
+        if mode is not None and not os.access(self._path, os.W_OK):
+            raise PermissionError(13, "it is read-only")
+        if mode is not None and not stat.S_ISREG(mode):
+            return os.open(self._path, os.O_WRONLY)
+        folder, name = os.path.split(self._path)
+        temporary = os.path.join(folder, f".{name[:200]}.{os.getpid()}.tmp")
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        self._temporary = temporary
+        if mode is not None:
+            os.fchmod(fd, stat.S_IMODE(mode))
+        return fd
+
+    def write(self, data: bytes) -> None:
+        """See `Sink`."""
+        try:
+            _write_all(self._fd, data)
+        except OSError as exc:
+            raise OutputFailed(f"cannot write {self._path}: {exc.strerror}") from exc
+        self.written += len(data)
+
+    def commit(self) -> None:
+        """See `Sink`."""
+        try:
+            os.close(self._fd)
+            if self._temporary:
+                os.replace(self._temporary, self._path)
+                self._temporary = None
+        except OSError as exc:
+            raise OutputFailed(f"cannot write {self._path}: {exc.strerror}") from exc
+
+    def abort(self) -> None:
+        """See `Sink`."""
+        if self._temporary is None:
+            return
+        if self.written:
+            os.replace(self._temporary, self._path + ".part")
+        else:
+            os.unlink(self._temporary)
+        self._temporary = None
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    """Write every byte, also where a parent process has made the descriptor non-blocking."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            poll = select.poll()
+            poll.register(fd, select.POLLOUT)
+            poll.poll()
+
+
+# --- what a terminal may be shown -----------------------------------------------------------------
+
+_CARETS = {code: f"^{chr(code + 64)}" for code in range(32) if code not in (9, 10)} | {0x7F: "^?"}
+_ESCAPES: dict[int, str] = (
+    _CARETS
+    | {code: f"\\x{code:02x}" for code in range(0x80, 0xA0)}
+    # Bidi controls reorder what a person reads; tag characters hide text. ZWJ and ZWNJ stay: emoji and Farsi need them.
+    | {code: f"\\u{code:04x}" for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+    | {code: f"\\U{code:08x}" for code in range(0xE0000, 0xE0080)}
+)
+
+
+def visible(text: str) -> str:
+    """The text with control, bidi and tag characters shown rather than obeyed. Newline and tab stay."""
+    return text.replace("\r\n", "\n").translate(_ESCAPES)
+
+
+def one_line(text: str) -> str:
+    """The same, on a single line, for messages that quote what came from outside."""
+    return visible(" ".join(text.split()))
+
+
+class _Escaper:
+    """`visible` for a stream: a CR at the end of a piece waits for the LF that may follow."""
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        text = self._held + text
+        self._held = "\r" if text.endswith("\r") else ""
+        return visible(text[:-1] if self._held else text)
+
+    def end(self) -> str:
+        return visible(self._held)
+
+
+# --- the formats ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the answer is shown: `raw` turns rendering and escaping off, `color` allows escape sequences of ours."""
+
+    raw: bool = False
+    color: bool = False
+    width: int = 80
+
+
+Writer = Callable[[Iterable[Event], Sink, Look, Callable[[], Reply]], None]
+
+
+def write_text(events: Iterable[Event], sink: Sink, look: Look, reply: Callable[[], Reply]) -> None:
+    """The model's text as it arrives: byte for byte, or with control characters shown when a terminal reads it."""
+    if look.raw or not sink.tty:
+        for event in events:
+            if type(event) is TextDelta:
+                sink.write(event.text.encode())
+        return
+    escaper = _Escaper()
+    last = ""
+    for event in events:
+        if type(event) is TextDelta and (shown := escaper.feed(event.text)):
+            sink.write(shown.encode())
+            last = shown
+    shown = escaper.end()
+    if not (shown or last).endswith("\n") and sink.written:
+        sink.write(f"{shown}\n".encode())
+
+
+def write_markdown(events: Iterable[Event], sink: Sink, look: Look, reply: Callable[[], Reply]) -> None:
+    """Markdown rendered block by block: a block is printed once, when it is complete."""
+    if look.raw:
+        write_text(events, sink, look, reply)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    def render(block: str) -> None:
+        console = Console(
+            file=None, width=look.width, force_terminal=look.color, no_color=not look.color, highlight=False,
+            color_system="auto" if look.color else None, legacy_windows=False,
+        )  # fmt: skip
+        with console.capture() as capture:
+            console.print(Markdown(block, hyperlinks=False))
+        # rich pads every line with spaces; a terminal needs none of them.
+        sink.write(re.sub(r"[ \t]+$", "", capture.get(), flags=re.MULTILINE).encode())
+
+    blocks = Blocks()
+    first = True
+    for block in blocks.of(event.text for event in events if type(event) is TextDelta):
+        if not first:
+            sink.write(b"\n")
+        first = False
+        render(visible(block))
+
+
+class Blocks:
+    """Cuts growing Markdown text into complete blocks: at blank lines outside fenced code."""
+
+    def of(self, pieces: Iterable[str]) -> Iterator[str]:
+        """The blocks, each as soon as the line after it shows that it is complete."""
+        lines: list[str] = []
+        fence = ""
+        for line in _lines(pieces):
+            mark = re.match(r" {0,3}(`{3,}|~{3,})(.*)", line)
+            if fence:
+                if mark and mark[1].startswith(fence) and not mark[2].strip():
+                    fence = ""
+            elif mark:
+                fence = mark[1]
+            elif not line.strip() and lines:
+                yield "".join(lines)
+                lines.clear()
+                continue
+            if lines or line.strip():
+                lines.append(line)
+        if lines:
+            yield "".join(lines)
+
+
+def _lines(pieces: Iterable[str]) -> Iterator[str]:
+    held = ""
+    for piece in pieces:
+        *complete, held = (held + piece).split("\n")
+        for line in complete:
+            yield line + "\n"
+    if held:
+        yield held
+
+
+def write_json(events: Iterable[Event], sink: Sink, look: Look, reply: Callable[[], Reply]) -> None:
+    """One document when the answer is complete, and nothing when it never is."""
+    for _ in events:
+        pass
+    sink.write(_json_line(reply_document(reply())))
+
+
+def write_jsonl(events: Iterable[Event], sink: Sink, look: Look, reply: Callable[[], Reply]) -> None:
+    """A line for each piece, `done: false`; the last has `done: true` and the metadata."""
+    for event in events:
+        if type(event) is TextDelta:
+            sink.write(_json_line({"delta": event.text, "done": False}))
+        elif type(event) is ThinkingDelta:
+            sink.write(_json_line({"delta": "", "thinking": event.text, "done": False}))
+        elif type(event) is ToolCall:
+            sink.write(_json_line({"delta": "", "tool_call": _tool_call(event), "done": False}))
+    sink.write(
+        _json_line({"version": JSON_VERSION, "delta": "", "done": True, "metadata": _metadata(reply())}),
+    )
+
+
+FORMATS: dict[str, Writer] = {
+    "text": write_text,
+    "markdown": write_markdown,
+    "json": write_json,
+    "jsonl": write_jsonl,
+}
+
+
+def reply_document(reply: Reply) -> dict[str, Json]:
+    """The document of `--json`."""
+    document: dict[str, Json] = {
+        "version": JSON_VERSION,
+        "role": reply.message.role,
+        "content": reply.message.text,
+        "tool_calls": [_tool_call(part) for part in reply.message.parts if isinstance(part, ToolCall)],
+    }
+    thinking = "".join(part.text for part in reply.message.parts if isinstance(part, Thinking))
+    if thinking:
+        document["thinking"] = thinking
+    document["metadata"] = _metadata(reply)
+    return document
+
+
+def usage_document(usage: Usage | None) -> dict[str, Json]:
+    """Token counts as JSON; the three that everybody has are always there, `null` when not told."""
+    usage = usage or Usage()
+    document: dict[str, Json] = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+    }
+    if usage.cached_tokens is not None:
+        document["cached_tokens"] = usage.cached_tokens
+    if usage.reasoning_tokens is not None:
+        document["reasoning_tokens"] = usage.reasoning_tokens
+    return document
+
+
+def _metadata(reply: Reply) -> dict[str, Json]:
+    return {
+        "provider": reply.provider,
+        "model": reply.model,
+        "usage": usage_document(reply.usage),
+        "finish_reason": reply.finish.reason,
+        "raw_finish_reason": reply.finish.raw,
+        **reply.metadata,
+    }
+
+
+def _tool_call(call: ToolCall) -> dict[str, Json]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _json_line(document: Any) -> bytes:
+    return (json.dumps(document, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+
+
+# --- other shapes ---------------------------------------------------------------------------------
+
+
+def extract(events: Iterable[Event]) -> Iterator[Event]:
+    """
+    The events with the text reduced to the first fenced code block. The text is held back until the answer is
+    complete; raises `WrongForm` when there is no such block.
+    """
+    pieces: list[str] = []
+    for event in events:
+        if type(event) is TextDelta:
+            pieces.append(event.text)
+        elif type(event) is Finish:
+            yield TextDelta(first_code_block("".join(pieces)))
+            yield event
+        else:
+            yield event
+
+
+_FENCED = re.compile(r"^ {0,3}(`{3,}|~{3,})[^\n]*\n(.*?)^ {0,3}\1[`~]*[ \t]*$", re.MULTILINE | re.DOTALL)
+
+
+def first_code_block(text: str) -> str:
+    """The inside of the first fenced code block, with its last newline. Raises `WrongForm` without one."""
+    found = _FENCED.search(text)
+    if not found:
+        raise WrongForm("the answer has no complete fenced code block", hint="leave -x out to see the answer")
+    return found.group(2)
+
+
+def error_document(error: LlmError) -> dict[str, Json]:
+    """The JSON of an error, the last line of stderr with `--json` and `--jsonl`."""
+    return {
+        "error": {
+            "code": error.status,
+            "name": error.name,
+            "message": error.message,
+            "provider": error.provider,
+            "http_status": error.http_status,
+            "request_id": error.request_id,
+            "retryable": error.retryable,
+            "retry_after": error.retry_after,
+            "bytes_out": error.bytes_out,
+        }
+    }
+
+
+def error_line(error: LlmError) -> str:
+    """`llmcli: what happened [provider=… http=… request_id=…]`, on one line."""
+    facts = {"provider": error.provider, "http": error.http_status, "request_id": error.request_id}
+    known = " ".join(f"{name}={one_line(str(value))}" for name, value in facts.items() if value is not None)
+    return f"llmcli: {one_line(error.message)}" + (f" [{known}]" if known else "")

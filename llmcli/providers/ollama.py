@@ -1,0 +1,322 @@
+"""
+Ollama's own API: `POST /api/chat`, answered in JSON lines. Layer 2: knows types, errors, framing, provider.
+
+Ollama also has an OpenAI-compatible route, but that one ignores `num_ctx` and cuts a long prompt without a word
+(memrynote/memry#601); so this is the one to use. Sources: ollama/ollama `api/types.go`, `server/routes.go`,
+`envconfig/config.go`, `docs/api.md` (2026-08), and the official client `ollama` 0.6.3.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+from llmcli.errors import ProviderFailed
+from llmcli.framing import Framing, JsonLines, Record, parse_json
+from llmcli.provider import (
+    ApiKey,
+    Capabilities,
+    ConfigKey,
+    HTTPProvider,
+    Reader,
+    Setting,
+    json_request,
+    raise_error_in,
+)
+from llmcli.types import (
+    ChatRequest,
+    Event,
+    Finish,
+    FinishReason,
+    HttpRequest,
+    Json,
+    Message,
+    Metadata,
+    Model,
+    ModelPage,
+    TextDelta,
+    Thinking,
+    ThinkingDelta,
+    ThinkingEnd,
+    ToolCall,
+    Usage,
+)
+
+_DEFAULT_PORT = "11434"
+_LISTEN_ALL = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # good to listen at, not to dial
+_TOP_LEVEL = frozenset({"format", "keep_alive", "logprobs", "shift", "think", "tools", "top_logprobs", "truncate"})
+_SETTINGS = {"max_tokens": "num_predict", "temperature": "temperature", "top_p": "top_p", "seed": "seed"}
+_FINISH: Mapping[str, FinishReason] = {"": "stop", "stop": "stop", "load": "stop", "unload": "stop", "length": "length"}
+_CAPABILITIES = {"completion": "chat"}  # Ollama's word that is not ours
+_DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
+
+
+class Ollama(HTTPProvider):
+    """
+    Models on this machine, on another one, or at ollama.com.
+
+    Left to itself Ollama cuts the front off a prompt that is longer than the context (ollama/ollama#4967), and the
+    context may be 4096 tokens. So each request says how long it is to be (`num_ctx`: the configuration's,
+    else large enough for the prompt), and that too long a prompt is an error (`truncate: false`).
+    """
+
+    id = "ollama"
+    name = "Ollama"
+    default_base_url = f"http://127.0.0.1:{_DEFAULT_PORT}"
+    base_url_env = ("OLLAMA_HOST",)
+    api_key = ApiKey(
+        required=False,
+        env=("OLLAMA_API_KEY",),
+        placeholder="",
+        hint="needed at ollama.com only: https://ollama.com/settings/keys",
+    )
+    capabilities = Capabilities(thinking=True, tools=True)
+    settings: ClassVar[Mapping[str, Setting]] = {
+        "max_tokens": Setting(min=-2),  # -1: without end, -2: until the context is full
+        "temperature": Setting(min=0),
+        "top_p": Setting(min=0, max=1),
+    }
+    config_keys: ClassVar[Mapping[str, ConfigKey]] = {
+        "num_ctx": ConfigKey(
+            "the context's length in tokens; where it is not said, 8192 or the power of two that the prompt needs",
+            env=("OLLAMA_CONTEXT_LENGTH",),
+            type=int,
+        ),
+    }
+    quirks = (
+        "a prompt that is longer than the context is an error; --option truncate=true lets Ollama cut it",
+        "num_ctx grows with the prompt in powers of two; another num_ctx makes Ollama load the model again",
+        "--option goes into Ollama's options, except " + ", ".join(sorted(_TOP_LEVEL)),
+    )
+
+    least_num_ctx: ClassVar[int] = 8192
+    answer_room: ClassVar[int] = 2048  # tokens of the context that are kept for an answer without max_tokens
+
+    @classmethod
+    def resolve_base_url(cls, url: str) -> str:
+        """
+        What `OLLAMA_HOST` may hold, as Ollama itself reads it: scheme and port may be missing, and an address to
+        listen at means the loopback address. The port of a URL with a scheme is that of the scheme. A `/v1`, `/api`
+        or `/api/chat` that was pasted with it is left out.
+        """
+        scheme, separator, rest = url.strip(" \t\r\n\"'").rpartition("://")
+        authority, slash, path = rest.partition("/")
+        host, port = _host_and_port(authority)
+        if host == "ollama.com" and not separator:
+            scheme = "https"
+        elif not separator:
+            scheme, port = "http", port or _DEFAULT_PORT
+        path = f"{slash}{path}".rstrip("/").removesuffix("/chat").removesuffix("/api").removesuffix("/v1")
+        return f"{scheme}://{host}{':' if port else ''}{port}{path}".rstrip("/")
+
+    # --- the request ---
+
+    def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
+        """`POST /api/chat`. `stream` is always said, because its default is true."""
+        body: dict[str, Json] = {
+            "model": request.model,
+            "messages": [_message(message) for message in request.messages],
+            "stream": stream,
+            "truncate": False,
+        }
+        options: dict[str, Json] = {
+            name: value for ours, name in _SETTINGS.items() if (value := getattr(request, ours)) is not None
+        }
+        if request.stop:
+            options["stop"] = list(request.stop)
+        for name, value in request.options.items():
+            (body if name in _TOP_LEVEL else options)[name] = value
+        if "num_ctx" not in options:
+            options["num_ctx"] = self._num_ctx(body, request.max_tokens)
+        return json_request(self.url("/api/chat"), {**body, "options": options}, stream=stream)
+
+    def _num_ctx(self, body: Mapping[str, Json], max_tokens: int | None) -> int:
+        """
+        The context's length. Two bytes a token is more than nearly any text needs, so that nearly no prompt is too
+        long; powers of two, because Ollama loads the model again for each other length. Ollama itself lowers it to
+        what the model was trained for.
+        """
+        configured = self.config.own.get("num_ctx")
+        if isinstance(configured, int) and configured:  # OLLAMA_CONTEXT_LENGTH=0 is Ollama's own "not said"
+            return configured
+        room = max_tokens if max_tokens and max_tokens > 0 else self.answer_room
+        needed = len(json.dumps(body, ensure_ascii=False).encode()) // 2 + room
+        return max(self.least_num_ctx, 1 << (needed - 1).bit_length())
+
+    # --- the answer ---
+
+    def framing(self) -> Framing:
+        """See `HTTPProvider.framing`."""
+        return JsonLines()
+
+    def reader(self) -> Reader:
+        """See `HTTPProvider.reader`."""
+        return _Reader()
+
+    # --- models ---
+
+    def models_request(self, cursor: str | None = None) -> HttpRequest:
+        """`GET /api/tags`: the models that are there, all at once."""
+        return HttpRequest("GET", self.url("/api/tags"), {"Accept": "application/json"})
+
+    def read_models(self, document: object) -> ModelPage:
+        """See `HTTPProvider.read_models`."""
+        listed = _object(document).get("models")
+        if not isinstance(listed, list):
+            raise ProviderFailed("the list of models has no models")
+        return ModelPage(tuple(_model(entry) for entry in map(_object, listed) if entry.get("name")))
+
+
+def _host_and_port(authority: str) -> tuple[str, str]:
+    """Host and port of `host:port`, where either may be missing and an IPv6 address may lack its brackets."""
+    user, at, address = authority.rpartition("@")
+    if address.startswith("["):
+        host, _, port = address.partition("]")
+        host, port = f"{host}]", port.removeprefix(":")
+    elif address.count(":") > 1:
+        host, port = f"[{address}]", ""
+    else:
+        host, _, port = address.partition(":")
+    return f"{user}{at}{_LISTEN_ALL.get(host, host)}", port
+
+
+# --- our messages -> their messages ---------------------------------------------------------------
+
+
+def _message(message: Message) -> Json:
+    converted: dict[str, Json] = {"role": message.role, "content": message.text}
+    if thinking := "".join(part.text for part in message.parts if isinstance(part, Thinking)):
+        converted["thinking"] = thinking
+    calls = [part for part in message.parts if isinstance(part, ToolCall)]
+    if calls:
+        converted["tool_calls"] = [
+            {"id": call.id, "function": {"index": index, "name": call.name, "arguments": _arguments(call)}}
+            for index, call in enumerate(calls)
+        ]
+    return converted
+
+
+def _arguments(call: ToolCall) -> Json:
+    """The arguments as the object that Ollama requires; what is none is kept as it is, inside one."""
+    arguments = _parsed(call.arguments)
+    return {"arguments": call.arguments} if arguments is None else arguments
+
+
+def _parsed(arguments: str) -> dict[str, Json] | None:
+    try:
+        document = parse_json(arguments)
+    except ProviderFailed:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+# --- their answer -> our events -------------------------------------------------------------------
+
+
+class _Reader(Reader):
+    """Reads one answer line by line. A whole answer is a line that says all."""
+
+    def __init__(self) -> None:
+        self._begun = False
+        self._thinks = False
+        self._calls = 0
+        self._malformed: ProviderFailed | None = None
+
+    def feed(self, record: Record) -> Iterator[Event]:
+        """See `Reader.feed`. A malformed line is an error only if another follows: as the last one it was cut."""
+        if self._malformed is not None:
+            raise self._malformed
+        try:
+            line = parse_json(record.data)
+        except ProviderFailed as exc:
+            self._malformed = exc
+            return iter(())
+        return self._line(_object(line))
+
+    def end(self) -> Iterator[Event]:
+        """See `Reader.end`. If nothing but a malformed line came, that was no answer of Ollama's."""
+        if self._malformed is not None and not self._begun:
+            raise self._malformed
+        return iter(())
+
+    def whole(self, document: object) -> Iterator[Event]:
+        """See `Reader.whole`."""
+        answer = _object(document)
+        if not isinstance(answer.get("message"), dict):
+            raise ProviderFailed("the answer has no message")
+        yield from self._line({**answer, "done": True})
+
+    def _line(self, line: Mapping[str, Json]) -> Iterator[Event]:
+        if "error" in line:  # on any line, under status 200 (0xPlaygrounds/rig#1758)
+            raise_error_in(line)
+        if not self._begun:
+            self._begun = True
+            if line.get("model"):
+                yield Metadata({"model": line["model"]})
+        message = _object(line.get("message"))
+        if thinking := message.get("thinking"):
+            self._thinks = True
+            yield ThinkingDelta(str(thinking))
+        if content := message.get("content"):
+            if self._thinks:
+                yield self._thought()
+            yield TextDelta(str(content))
+        if calls := message.get("tool_calls"):
+            yield from self._tool_calls(calls)
+        if line.get("done"):
+            yield from self._finish(line)
+
+    def _thought(self) -> ThinkingEnd:
+        self._thinks = False
+        return ThinkingEnd()
+
+    def _tool_calls(self, calls: Json) -> Iterator[Event]:
+        """Calls come complete, often on several lines, and without an id from older servers."""
+        if self._thinks:
+            yield self._thought()
+        for call in calls if isinstance(calls, list) else ():
+            function = _object(_object(call).get("function"))
+            given = function.get("arguments") or {}
+            arguments = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+            yield ToolCall(
+                id=str(_object(call).get("id") or f"call_{self._calls}"),
+                name=str(function.get("name") or ""),
+                arguments=arguments,
+                valid=_parsed(arguments) is not None,
+            )
+            self._calls += 1
+
+    def _finish(self, line: Mapping[str, Json]) -> Iterator[Event]:
+        """The last line says `stop` after tool calls too (BerriAI/litellm#35663), and leaves counts of zero out."""
+        if self._thinks:
+            yield self._thought()
+        prompt, completion = _count(line, "prompt_eval_count"), _count(line, "eval_count")
+        yield Usage(prompt, completion, prompt + completion)
+        durations = {name: line[name] for name in _DURATIONS if name in line}
+        if durations:
+            yield Metadata(durations)
+        raw = str(line.get("done_reason") or "")
+        reason = _FINISH.get(raw, "other")
+        if self._calls and reason != "length":
+            reason = "tool_calls"
+        self.complete = True
+        yield Finish(reason, raw or None)
+
+
+def _count(line: Mapping[str, Json], name: str) -> int:
+    count = line.get(name)
+    return count if isinstance(count, int) else 0
+
+
+def _model(entry: Mapping[str, Json]) -> Model:
+    context_length = _object(entry.get("details")).get("context_length")
+    capabilities = entry.get("capabilities")
+    names = map(str, capabilities) if isinstance(capabilities, list) else ()
+    return Model(
+        id=str(entry["name"]),
+        context_length=context_length if isinstance(context_length, int) and context_length else None,
+        capabilities=tuple(_CAPABILITIES.get(name, name) for name in names),
+    )
+
+
+def _object(value: object) -> dict[str, Json]:
+    return value if isinstance(value, dict) else {}

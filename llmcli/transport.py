@@ -1,0 +1,580 @@
+"""
+The only door to the network. Layer 1: knows types, errors and deadlines; it does not know providers.
+
+It drives httpcore, the engine of httpx, directly: that is where deadlines can be put under every single operation,
+and it starts in 0.6 of the time of a whole `httpx.Client`. httpx itself is loaded only for what stands above the
+engine and is rarely needed: decoding an answer that a server compressed although it was asked not to.
+
+Everything that the HTTP library raises becomes one of our errors here, and only here.
+"""
+
+import errno
+import os
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
+
+import httpcore
+
+from llmcli import __version__
+from llmcli.deadlines import Deadlines
+from llmcli.errors import ConfigurationError, LlmError, NetworkFailed, ProviderFailed, TimedOut, UsageError
+from llmcli.types import HttpRequest
+
+WHOLE_LIMIT = 64 * 1024 * 1024  # bytes of an answer that comes whole
+ERROR_LIMIT = 256 * 1024  # bytes of an error answer that are read
+_WRITE_SIZE = 64 * 1024
+_USER_AGENT = f"llmcli/{__version__}"
+_NO_CHECK_TIME = 0x200000  # OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which the ssl module does not name
+
+Resolver = Callable[..., list[tuple[Any, ...]]]
+
+
+class Log(Protocol):
+    """Where the transport tells what it does; the receiver redacts."""
+
+    def __call__(self, event: str, /, **fields: object) -> None: ...
+
+
+def no_log(event: str, /, **fields: object) -> None:
+    """The log that keeps nothing."""
+
+
+class Proxy(NamedTuple):
+    """A proxy, and where its URL came from (an environment variable or the configuration)."""
+
+    url: str
+    source: str
+
+    @property
+    def shown(self) -> str:
+        """The URL without user and password."""
+        return re.sub(r"//[^/@]*@", "//", self.url)
+
+
+class Response:
+    """The head of an answer, and its body as it arrives. `headers` have lower-case names."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], chunks: Iterator[bytes]) -> None:
+        self.status = status
+        self.headers = headers
+        self._chunks = chunks
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body as it arrives, decompressed. Raises our errors only."""
+        encoding = self.headers.get("content-encoding", "identity").strip().lower()
+        first = next(self._chunks, b"")
+        if encoding in ("", "identity") and not first.startswith(b"\x1f\x8b"):
+            if first:
+                yield first
+            yield from self._chunks
+            return
+        yield from _decompressed(first, self._chunks, "gzip" if first.startswith(b"\x1f\x8b") else encoding)
+
+    def read(self, limit: int = WHOLE_LIMIT) -> bytes:
+        """The whole body. Raises `ProviderFailed` when it is longer than `limit` bytes."""
+        body = bytearray()
+        for chunk in self.chunks():
+            body += chunk
+            if len(body) > limit:
+                raise ProviderFailed(f"the answer is longer than {limit // 1024} kB")
+        return bytes(body)
+
+    def excerpt(self, limit: int = ERROR_LIMIT) -> bytes:
+        """As much of an error's body as can be had; that it is cut or long is no further error."""
+        body = bytearray()
+        try:
+            for chunk in self.chunks():
+                body += chunk
+                if len(body) >= limit:
+                    break
+        except LlmError:
+            pass
+        return bytes(body[:limit])
+
+
+class Transport:
+    """
+    Sends requests. One object serves a process; each `send` makes its own connection.
+
+    `env`: proxies and certificate paths are taken from it. `ca_bundle`: a file or hashed directory of certificates
+    that replaces the system's. `proxy`: replaces the environment's; an empty text means none.
+    """
+
+    def __init__(
+        self,
+        *,
+        env: Mapping[str, str],
+        ca_bundle: str | None = None,
+        proxy: str | None = None,
+        log: Log = no_log,
+        resolve: Resolver = socket.getaddrinfo,
+    ) -> None:
+        self._env = env
+        self._ca_bundle = ca_bundle
+        self._proxy = proxy
+        self._log = log
+        self._resolve = resolve
+        self._tls_context: ssl.SSLContext | None = None
+
+    @contextmanager
+    def send(self, request: HttpRequest, deadlines: Deadlines) -> Iterator[Response]:
+        """
+        Send a request and hand out the answer; leaving the block closes the connection, which also stops a model
+        that is still generating.
+
+        Raises `NetworkFailed` (with `sent`), `TimedOut`, `ProviderFailed` for what is no HTTP or a redirect.
+        """
+        deadlines.connecting()
+        proxy = proxy_for(request.url, self._env, self._proxy)
+        exchange = _Exchange(request, deadlines, proxy, self._log)
+        self._log("request", method=request.method, url=request.url, headers=dict(request.headers),
+                  bytes=len(request.body or b""), proxy=proxy.shown if proxy else None)  # fmt: skip
+        try:
+            with self._pool(request.url, proxy, deadlines) as pool:
+                with pool.stream(
+                    request.method,
+                    request.url,
+                    headers=_wire_headers(request),
+                    content=_pieces(request.body),
+                    extensions={"trace": exchange.trace},
+                ) as answer:
+                    headers = _header_map(answer.headers)
+                    exchange.answered(answer.status, headers)
+                    if 300 <= answer.status < 400:
+                        raise _redirect(answer.status, headers)
+                    yield Response(answer.status, headers, exchange.body(answer.iter_stream()))
+        except NetworkFailed as exc:
+            exchange.named(exc)
+            raise
+        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError,
+                httpcore.UnsupportedProtocol, ssl.SSLError, OSError) as exc:  # fmt: skip
+            raise exchange.named(exchange.translate(exc, self._certificate)) from exc
+
+    def _pool(self, url: str, proxy: Proxy | None, deadlines: Deadlines) -> httpcore.ConnectionPool:
+        backend = _Backend(deadlines, self._resolve)
+        context = self._tls() if url.startswith("https:") or (proxy and proxy.url.startswith("https:")) else None
+        if proxy is None:
+            return httpcore.ConnectionPool(ssl_context=context, network_backend=backend)
+        if not re.match(r"https?://[^/]", proxy.url):
+            raise NetworkFailed(
+                f"{proxy.source} is no usable proxy URL: {proxy.shown}", hint="it should look like http://host:port"
+            )
+        return httpcore.HTTPProxy(
+            proxy.shown,
+            proxy_auth=_userinfo(proxy.url),
+            ssl_context=context,
+            proxy_ssl_context=context if proxy.url.startswith("https:") else None,
+            network_backend=backend,
+        )
+
+    def _tls(self) -> ssl.SSLContext:
+        if self._tls_context is None:
+            self._tls_context = self._trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        return self._tls_context
+
+    def _trust(self, context: ssl.SSLContext) -> ssl.SSLContext:
+        """
+        Certificates in their order of precedence: --ca-bundle, SSL_CERT_FILE and SSL_CERT_DIR, the system's hashed
+        directory (certificates are then read one by one as needed, which costs nothing at start), certifi.
+        """
+        paths = [path for path in (self._env.get("SSL_CERT_FILE"), self._env.get("SSL_CERT_DIR")) if path]
+        for path in [self._ca_bundle] if self._ca_bundle else paths:
+            try:
+                if os.path.isdir(path):
+                    context.load_verify_locations(capath=path)
+                else:
+                    context.load_verify_locations(cafile=path)
+            except (OSError, ssl.SSLError) as exc:
+                raise ConfigurationError(f"cannot read the CA bundle {path}: {exc}") from exc
+        if self._ca_bundle or paths:
+            return context
+        system = ssl.get_default_verify_paths().openssl_capath
+        if _holds_certificates(system):
+            context.load_verify_locations(capath=system)
+        else:
+            import certifi
+
+            context.load_verify_locations(cafile=certifi.where())
+        return context
+
+    def _certificate(self, host: str, port: int, *, check_host: bool) -> dict[str, Any]:
+        """
+        The certificate of a host that failed verification, fetched again for the error message only: everything but
+        the failed check still has to hold, and nothing is sent.
+        """
+        context = self._trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        if check_host:
+            context.verify_flags |= _NO_CHECK_TIME
+        else:
+            context.check_hostname = False
+        try:
+            with socket.create_connection((host, port), timeout=2) as plain:
+                with context.wrap_socket(plain, server_hostname=host) as wrapped:
+                    return dict(wrapped.getpeercert() or {})
+        except (OSError, ValueError):
+            return {}
+
+
+# --- one exchange ---------------------------------------------------------------------------------
+
+
+class _Exchange:
+    """One request and its answer: knows how far it got, and what an error at that point means."""
+
+    def __init__(self, request: HttpRequest, deadlines: Deadlines, proxy: Proxy | None, log: Log) -> None:
+        url = httpcore.URL(request.url)
+        self._host = url.host.decode("ascii")
+        self._port = url.port or {b"https": 443}.get(url.scheme, 80)
+        self._deadlines = deadlines
+        self._proxy = proxy
+        self._log = log
+        self._sent = False
+        self._started = time.monotonic()
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """httpcore tells of each step; sending the request's head ends the phase of connecting."""
+        if event == "http11.send_request_headers.started" and info["request"].method != b"CONNECT":
+            self._sent = True
+            self._deadlines.waiting()
+            self._log("connected", seconds=self._elapsed())
+
+    def answered(self, status: int, headers: Mapping[str, str]) -> None:
+        """The head of the answer is here."""
+        self._log("response", status=status, headers=dict(headers), seconds=self._elapsed())
+
+    def body(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """The body, counted for the log."""
+        total = 0
+        for chunk in chunks:
+            total += len(chunk)
+            yield chunk
+        self._log("body", bytes=total, seconds=self._elapsed())
+
+    def _elapsed(self) -> float:
+        return round(time.monotonic() - self._started, 4)
+
+    def named(self, error: LlmError) -> LlmError:
+        """The error, with the host in it while there was no connection, and with what is known about sending."""
+        if isinstance(error, NetworkFailed):
+            error.sent = self._sent
+            if isinstance(error, TimedOut) and not self._sent:
+                error.message = f"{self._peer}: {error.message}"
+        return error
+
+    @property
+    def _peer(self) -> str:
+        if self._proxy and not self._sent:
+            return f"proxy {self._proxy.shown} ({self._proxy.source})"
+        return f"{self._host}:{self._port}"
+
+    def translate(self, exc: Exception, certificate: Callable[..., dict[str, Any]]) -> LlmError:
+        """Our error for an exception of the HTTP library."""
+        if isinstance(exc, httpcore.TimeoutException):
+            return self._deadlines.expired()
+        if isinstance(exc, httpcore.ProxyError):
+            return self._proxy_error(str(exc))
+        if isinstance(exc, httpcore.UnsupportedProtocol):
+            return UsageError(f"unsupported URL: {exc}")
+        if isinstance(exc, httpcore.LocalProtocolError):
+            return ConfigurationError("a header of the request is not valid", hint="look at the configured headers")
+        if isinstance(exc, httpcore.RemoteProtocolError):
+            return _protocol_error(str(exc))
+        cause: BaseException = exc
+        while not isinstance(cause, OSError) and cause.__cause__ is not None:
+            cause = cause.__cause__
+        if isinstance(cause, ssl.SSLError) and not self._sent:
+            return _tls_error(cause, self._host, self._port, certificate)
+        if not self._sent:
+            return _connect_error(cause, self._peer)
+        return NetworkFailed(f"the connection to {self._peer} was lost: {_strerror(cause)}")
+
+    def _proxy_error(self, text: str) -> LlmError:
+        wants = text.startswith("407")
+        what = "wants authentication" if wants else f"refused the connection: {text}"
+        hint = "put user and password into its URL: http://user:password@host:port" if wants else None
+        error = NetworkFailed(f"{self._peer} {what}", hint=hint)
+        error.retryable = False
+        return error
+
+
+def _protocol_error(text: str) -> ProviderFailed:
+    if "incomplete" in text or "without sending complete message body" in text:
+        return ProviderFailed("the connection was closed in the middle of the answer")
+    if "without sending a response" in text:
+        return ProviderFailed("the server closed the connection without an answer")
+    return ProviderFailed(f"the server does not speak HTTP: {text[:200]}", hint="check the base URL")
+
+
+def _redirect(status: int, headers: Mapping[str, str]) -> ProviderFailed:
+    location = re.sub(r"//[^/@]*@", "//", headers.get("location", "nowhere"))[:200]
+    error = ProviderFailed(
+        f"redirect to {location} refused: following it would carry the key and the prompt along",
+        hint="if that is the right address, use it as the base URL",
+        http_status=status,
+    )
+    error.retryable = False
+    return error
+
+
+def _connect_error(cause: BaseException, peer: str) -> NetworkFailed:
+    code = cause.errno if isinstance(cause, OSError) else None
+    if code == errno.ECONNREFUSED:
+        local = peer.startswith(("127.", "localhost", "::1"))
+        return NetworkFailed(f"connection refused by {peer}", hint="is the server running?" if local else None)
+    if code in (errno.EMFILE, errno.ENFILE):
+        return NetworkFailed("too many open files", hint="see `ulimit -n`")
+    return NetworkFailed(f"cannot connect to {peer}: {_strerror(cause)}")
+
+
+def _strerror(cause: BaseException) -> str:
+    return (cause.strerror if isinstance(cause, OSError) else None) or str(cause) or type(cause).__name__
+
+
+# --- TLS ------------------------------------------------------------------------------------------
+
+
+def _tls_error(cause: ssl.SSLError, host: str, port: int, certificate: Callable[..., dict[str, Any]]) -> NetworkFailed:
+    """What failed in the handshake, with what a person needs to see of the certificate."""
+    code = getattr(cause, "verify_code", 0)
+    hint = None
+    if code in (9, 10):  # not yet valid, expired
+        found = certificate(host, port, check_host=True)
+        dates = f" (valid from {found.get('notBefore')} to {found.get('notAfter')})" if found else ""
+        what = "is not yet valid" if code == 9 else "has expired"
+        message = (
+            f"the certificate of {host} {what}{dates}; the clock here says {time.strftime('%b %d %H:%M:%S %Y %Z')}"
+        )
+    elif code == 62:  # hostname mismatch
+        found = certificate(host, port, check_host=False)
+        names = ", ".join(name for _, name in found.get("subjectAltName", ())) or "other names"
+        message = f"the certificate is not for {host} but for {names}"
+    elif code in (2, 18, 19, 20, 21):
+        message = f"the certificate of {host} is signed by an authority that is not trusted here"
+        hint = "give that authority's certificate with --ca-bundle FILE or SSL_CERT_FILE"
+    elif "WRONG_VERSION_NUMBER" in str(cause) or "UNEXPECTED_EOF" in str(cause) or "record layer" in str(cause):
+        message, hint = f"{host}:{port} did not speak TLS", "is the URL meant to be http://?"
+    else:
+        message = f"the TLS handshake with {host}:{port} failed: {cause.reason or 'closed by the server'}"
+    error = NetworkFailed(message, hint=hint)
+    error.retryable = False
+    return error
+
+
+def _holds_certificates(directory: str | None) -> bool:
+    """Whether a directory holds certificates under OpenSSL's hashed names (`a94d09e5.0`)."""
+    try:
+        return any(re.fullmatch(r"[0-9a-f]{8}\.\d", name) for name in os.listdir(directory)) if directory else False
+    except OSError:
+        return False
+
+
+# --- proxies --------------------------------------------------------------------------------------
+
+
+def proxy_for(url: str, env: Mapping[str, str], configured: str | None = None) -> Proxy | None:
+    """
+    The proxy for a URL. Loopback addresses never go through one; `configured` beats the environment (empty: none);
+    `NO_PROXY` holds host names, domains, addresses and networks, or `*`.
+    """
+    parts = httpcore.URL(url)
+    host = parts.host.decode("ascii").strip("[]").lower()
+    scheme = parts.scheme.decode("ascii")
+    if is_loopback(host):
+        return None
+    if configured is not None:
+        return Proxy(configured, "proxy in the configuration") if configured else None
+    if _exempt(host, env.get("no_proxy") or env.get("NO_PROXY") or ""):
+        return None
+    for name in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY"):
+        if env.get(name):
+            value = env[name]
+            return Proxy(value if "://" in value else f"http://{value}", name)
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine."""
+    host = host.strip("[]").lower()
+    return host == "localhost" or host.endswith(".localhost") or host.startswith("127.") or host == "::1"
+
+
+def _exempt(host: str, no_proxy: str) -> bool:
+    for entry in (part.strip().lower() for part in no_proxy.split(",")):
+        if entry == "*":
+            return True
+        if not entry:
+            continue
+        if "/" in entry:
+            from ipaddress import ip_address, ip_network
+
+            try:
+                if ip_address(host) in ip_network(entry, strict=False):
+                    return True
+            except ValueError:
+                continue
+        name = entry.rpartition(":")[0] if re.search(r":\d+$", entry) and entry.count(":") == 1 else entry
+        if host == name.lstrip(".") or host.endswith("." + name.lstrip(".")):
+            return True
+    return False
+
+
+def _userinfo(url: str) -> tuple[str, str] | None:
+    found = re.match(r"[a-z]+://([^/@]*)@", url)
+    if not found:
+        return None
+    from urllib.parse import unquote
+
+    user, _, password = found.group(1).partition(":")
+    return unquote(user), unquote(password)
+
+
+# --- the network under the HTTP library -----------------------------------------------------------
+
+
+class _Backend(httpcore.NetworkBackend):
+    """Connects under the deadline: resolves in a thread that may be left behind, and tries every address."""
+
+    def __init__(self, deadlines: Deadlines, resolve: Resolver) -> None:
+        self._deadlines = deadlines
+        self._resolve = resolve
+        self._inner = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Any = None,
+    ) -> httpcore.NetworkStream:
+        """Each address gets its share of what is left, so that one black hole does not eat the others' time."""
+        addresses = self._addresses(host, port)
+        for number, address in enumerate(addresses):
+            left = self._deadlines.remaining()
+            share = None if left is None else left / (len(addresses) - number)
+            try:
+                return _Stream(
+                    self._inner.connect_tcp(address, port, share, local_address, socket_options), self._deadlines
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if number == len(addresses) - 1:
+                    raise
+        raise NetworkFailed(f"{host} has no address")
+
+    def _addresses(self, host: str, port: int) -> list[str]:
+        """The addresses of a host, in the system's order. A resolver that never answers costs only the deadline."""
+        found: list[Any] = []
+
+        def look_up() -> None:
+            try:
+                found.extend(self._resolve(host, port, type=socket.SOCK_STREAM))
+            except (OSError, UnicodeError) as exc:
+                found.append(exc)
+
+        thread = threading.Thread(target=look_up, daemon=True)
+        thread.start()
+        thread.join(self._deadlines.remaining())
+        if not found:
+            if thread.is_alive():
+                raise NetworkFailed(f"cannot resolve {host}: the name service did not answer in time")
+            return []
+        if isinstance(found[0], Exception):
+            error = NetworkFailed(f"cannot resolve {host}: {_strerror(found[0])}")
+            error.retryable = getattr(found[0], "errno", None) == socket.EAI_AGAIN
+            raise error
+        return list(dict.fromkeys(entry[4][0] for entry in found))
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection, each operation of which is clipped to the one deadline."""
+
+    def __init__(self, inner: httpcore.NetworkStream, deadlines: Deadlines) -> None:
+        self._inner = inner
+        self._deadlines = deadlines
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """What has arrived. After the deadline, what already lies in the socket may still be read once."""
+        try:
+            return self._inner.read(max_bytes, self._deadlines.remaining())
+        except (httpcore.ReadTimeout, TimedOut):
+            if self._deadlines.grace() and self._inner.get_extra_info("is_readable"):
+                return self._inner.read(max_bytes, 1.0)
+            raise self._deadlines.expired() from None
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send all of it."""
+        self._inner.write(buffer, self._deadlines.remaining())
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        """The same connection under TLS."""
+        return _Stream(
+            self._inner.start_tls(ssl_context, server_hostname, self._deadlines.remaining()), self._deadlines
+        )
+
+    def get_extra_info(self, info: str) -> Any:
+        """Facts about the socket, for the HTTP library."""
+        return self._inner.get_extra_info(info)
+
+
+# --- heads and bodies -----------------------------------------------------------------------------
+
+
+def _wire_headers(request: HttpRequest) -> list[tuple[bytes, bytes]]:
+    headers = {
+        "User-Agent": _USER_AGENT,
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        **request.headers,
+    }
+    if request.body is not None:
+        headers["Content-Length"] = str(len(request.body))
+    try:
+        return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
+    except UnicodeEncodeError:
+        raise ConfigurationError(
+            "a header of the request holds characters that HTTP does not allow", hint="look at the configured headers"
+        ) from None
+
+
+def _pieces(body: bytes | None) -> Iterator[bytes] | None:
+    """The body in pieces, so that a large prompt is not copied again and again on its way out."""
+    if body is None:
+        return None
+    view = memoryview(body)
+    return (bytes(view[start : start + _WRITE_SIZE]) for start in range(0, len(view), _WRITE_SIZE))
+
+
+def _header_map(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in headers:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found
+
+
+def _decompressed(first: bytes, rest: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """Decompress incrementally, with httpx's decoders."""
+    import httpx
+
+    class Body(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield first
+            yield from rest
+
+    answer = httpx.Response(200, headers={"content-encoding": encoding}, stream=Body())
+    try:
+        yield from answer.iter_bytes()
+    except httpx.DecodingError as exc:
+        raise ProviderFailed(f"the answer is not the {encoding} that it says it is") from exc

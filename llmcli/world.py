@@ -1,0 +1,67 @@
+"""
+The outside world as one object: environment, descriptors, clock, stderr. Layer 1: knows redact and output.
+
+It is passed in, so that a command called by a test touches nothing else.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from llmcli.output import visible
+from llmcli.redact import Redactor
+
+
+def _is_tty(fd: int) -> bool:
+    try:
+        return os.isatty(fd)
+    except OSError:
+        return False
+
+
+@dataclass(slots=True)
+class World:
+    """
+    What a command may touch. `stdin` is a file descriptor, `None` when it is closed; `started` the monotonic time at
+    which the process began; `directory` the user's configuration directory; `json_errors` whether errors are JSON.
+    """
+
+    env: Mapping[str, str]
+    directory: str | None
+    stdin: int | None = 0
+    stdout: int = 1
+    stderr: int = 2
+    started: float = field(default_factory=time.monotonic)
+    redactor: Redactor = field(default_factory=Redactor)
+    quiet: bool = False
+    json_errors: bool = False
+    debug: bool = False
+
+    def is_tty(self, fd: int | None) -> bool:
+        """Whether a descriptor is a terminal."""
+        return fd is not None and _is_tty(fd)
+
+    def note(self, line: str) -> None:
+        """A line for a person, unless --quiet."""
+        if not self.quiet:
+            self.say(f"llmcli: {line}")
+
+    def say(self, line: str) -> None:
+        """A line on stderr: redacted, and with control characters shown."""
+        self.write_stderr(visible(self.redactor.clean(line)) + "\n")
+
+    def write_stderr(self, text: str) -> None:
+        """Text on stderr as it is. That stderr cannot be written must not change what the program does."""
+        data = text.encode("utf-8", "replace")
+        try:
+            while data:
+                data = data[os.write(self.stderr, data) :]
+        except OSError:
+            pass
+
+    def color(self, wanted: str, fd: int) -> bool:
+        """Whether escape sequences of ours may go to a descriptor: `--color`, then NO_COLOR, TERM and the terminal."""
+        if wanted != "auto":
+            return wanted == "always"
+        return self.is_tty(fd) and not self.env.get("NO_COLOR") and self.env.get("TERM") != "dumb"
