@@ -9,8 +9,8 @@ last; `Fold` turns them into a `Reply`.
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
 from itertools import chain
+from typing import NamedTuple
 
 from llmcli.deadlines import Deadlines
 from llmcli.errors import Incomplete, LlmError, NetworkFailed, ProviderFailed, RequestRejected
@@ -43,20 +43,19 @@ _LONGEST_SLEEP = 10.0**7  # seconds; the system refuses an endless one
 _STREAM_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """
     Everything that performing a request needs besides the request.
 
-    `started` is the monotonic time that the total timeout counts from. `stream` is what the user said, `None` for
-    "as the provider can". `note` says a line to a person, `log` tells the log.
+    `started` is the monotonic time that the total timeout counts from (only needed with one). `stream` is what the
+    user said, `None` for "as the provider can". `note` says a line to a person, `log` tells the log.
     """
 
     transport: Transport
     key: str | None = None
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    started: float = field(default_factory=time.monotonic)
+    timeouts: Timeouts = Timeouts()
+    retry: RetryPolicy = RetryPolicy()
+    started: float = 0.0
     stream: bool | None = None
     note: Callable[[str], None] = lambda line: None
     log: Log = no_log
@@ -253,8 +252,7 @@ def _first_bytes(chunks: Iterator[bytes]) -> bytes:
 # --- natively -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Native:
+class _Native(NamedTuple):
     """What a native provider is handed of a call."""
 
     key: str | None
@@ -378,6 +376,8 @@ class Fold:
                 self._open.append(event.text)
         elif isinstance(event, ThinkingEnd):
             if self._keep:
+                if self._kind is not ThinkingDelta:
+                    self._close()  # a block of thinking whose text was withheld follows text
                 self._close(event.opaque)
         elif isinstance(event, ToolCall):
             self._close()

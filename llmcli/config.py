@@ -12,18 +12,16 @@ import shlex
 import stat
 import subprocess
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from llmcli.errors import AuthenticationFailed, ConfigurationError, UsageError
 from llmcli.provider import ApiKey, Provider
-from llmcli.types import Json, ProviderConfig, Timeouts
+from llmcli.types import NOTHING, Json, ProviderConfig, Timeouts
 
 Table = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """A configuration key: the TOML types that it takes, and what it means."""
 
     types: tuple[type, ...]
@@ -87,25 +85,26 @@ SETTING_KEYS: dict[str, Key] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """What the files say. `directory` is where they are looked for; tables of providers are checked when used."""
 
     directory: str | None = None
     default: str | None = None
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    chat: Table = field(default_factory=dict)
-    timeouts: Table = field(default_factory=dict)
-    providers: Mapping[str, Table] = field(default_factory=dict)
-    sources: Mapping[str, str] = field(default_factory=dict)  # provider id -> the file that its table stands in
+    aliases: Mapping[str, str] = NOTHING
+    chat: Table = NOTHING
+    timeouts: Table = NOTHING
+    providers: Mapping[str, Table] = NOTHING
+    sources: Mapping[str, str] = NOTHING  # provider id -> the file that its table stands in
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(NamedTuple):
     """A key and where it came from. Its repr never shows it."""
 
-    value: str = field(repr=False)
+    value: str
     source: str
+
+    def __repr__(self) -> str:
+        return f"Secret(***, {self.source!r})"
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -183,8 +182,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 # --- one provider ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderSetup:
+class ProviderSetup(NamedTuple):
     """What the configuration says about one provider: what the adapter gets, and what only the driver needs."""
 
     config: ProviderConfig

@@ -71,14 +71,15 @@ class Deadlines:
     def grace(self) -> bool:
         """
         Whether what already lies in the socket may still be read although the deadline has passed: once for each
-        deadline, so that a laptop that slept (or a stopped job that goes on) is not taken for a stalled server.
+        deadline, so that a laptop that slept (or a stopped job that goes on) is not taken for a stalled server. Never
+        after the total timeout, which a server that always has more to say would outrun.
         """
         graced, self._graced = self._graced, True
-        return not graced
+        return not graced and not self._all_over()
 
     def expired(self) -> TimedOut:
         """The error that says which timeout passed, and how to change it."""
-        if self._total_at is not None and self._now() >= self._total_at:
+        if self._all_over():
             return TimedOut(f"the total timeout of {self._timeouts.total:g} s passed", hint="see --timeout")
         message, option = {
             "connect": ("no connection in {:g} s", "--connect-timeout"),
@@ -89,6 +90,9 @@ class Deadlines:
         error = TimedOut(message.format(self._limit or 0), hint=f"see {option}")
         error.sent = self._phase != "connect"
         return error
+
+    def _all_over(self) -> bool:
+        return self._total_at is not None and self._now() >= self._total_at
 
     def _set(self, phase: str, seconds: float | None) -> None:
         self._phase = phase

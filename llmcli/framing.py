@@ -2,8 +2,8 @@
 Bytes to records, however the bytes were cut. Layer 0: knows only errors.
 
 A framing is push-based: `feed(bytes)` returns the records that became complete, `end()` those that the end of the
-body completes. A million one-byte chunks cost linear time, because only new bytes are searched. `keep_alives` counts
-what a server sends only to show that it lives (SSE comments, blank lines).
+body completes. A million one-byte chunks cost linear time, because only new bytes are searched. `keep_alives` grows
+with what a server sends only to show that it lives (SSE comments, blank lines, empty records).
 """
 
 import json
@@ -14,8 +14,9 @@ from typing import ClassVar, NamedTuple, NoReturn, Protocol
 from llmcli.errors import ProviderFailed
 
 RECORD_LIMIT = 16 * 1024 * 1024  # bytes; no API sends a longer event, and a server must not fill our memory
+_RETRY_DIGITS = 18  # of milliseconds; Python refuses to read numbers of thousands of digits
 _BOM = b"\xef\xbb\xbf"
-_SHOWN = 80  # characters of a malformed record that an error message shows
+_SHOWN = 40  # characters of a malformed record that an error message shows before the place, and as many after it
 
 
 class Record(NamedTuple):
@@ -61,25 +62,43 @@ def parse_json(text: str) -> object:
 
 
 def parse_json_stream(text: str) -> Iterator[object]:
-    """Parse one or more JSON documents that stand in one record (some relays glue two events together)."""
-    position, length = 0, len(text)
-    while position < length:
+    """
+    Parse the JSON documents that stand in one record (some relays glue two events together). A blank record has none.
+    """
+    position = _after_blanks(text, 0)
+    while position < len(text):
         try:
             document, position = _raw_decode(text, position)
         except (ValueError, RecursionError) as exc:
             raise malformed(text, exc) from None
         yield document
-        while position < length and text[position] in " \t\r\n":
-            position += 1
+        position = _after_blanks(text, position)
+
+
+def _after_blanks(text: str, position: int) -> int:
+    while position < len(text) and text[position] in " \t\r\n":
+        position += 1
+    return position
 
 
 def malformed(text: str, exc: Exception) -> ProviderFailed:
-    """The error for a record that is not JSON: the offset, and at most 80 escaped characters from there."""
-    offset = exc.pos if isinstance(exc, json.JSONDecodeError) else 0
-    reason = "nested too deeply" if isinstance(exc, RecursionError) else str(exc).split(":")[0]
-    start = max(0, offset - _SHOWN // 2)
-    shown = text[start : start + _SHOWN].encode("unicode_escape").decode("ascii")[: 2 * _SHOWN]
-    return ProviderFailed(f"malformed JSON from the provider at character {offset} ({reason}): {shown}")
+    """
+    The error for a record that is not JSON: the offset, where it is known, and at most 80 escaped characters around
+    it.
+    """
+    if isinstance(exc, json.JSONDecodeError):
+        reason, offset, place = exc.msg, exc.pos, f" at character {exc.pos}"
+    else:
+        reason, offset, place = str(exc).split(":")[0], 0, ""
+    if isinstance(exc, RecursionError):
+        reason = "nested too deeply"
+    before = _escaped(text[max(0, offset - _SHOWN) : offset])[-_SHOWN:]
+    after = _escaped(text[offset : offset + _SHOWN])[:_SHOWN]
+    return ProviderFailed(f"malformed JSON from the provider{place} ({reason}): {before}{after}")
+
+
+def _escaped(text: str) -> str:
+    return text.encode("unicode_escape").decode("ascii")
 
 
 def decode_body(body: bytes) -> str:
@@ -91,7 +110,7 @@ def decode_body(body: bytes) -> str:
 
 
 class _Pieces:
-    """Bytes that wait for the end of their record, joined only once."""
+    """The bytes of one record that wait for its end, joined only once. More than `RECORD_LIMIT` are refused."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -101,12 +120,16 @@ class _Pieces:
         return bool(self._pieces)
 
     def add(self, piece: bytes) -> None:
+        """These bytes belong to the record; more will come."""
         self._size += len(piece)
         if self._size > RECORD_LIMIT:
-            raise ProviderFailed(f"one event of the stream is longer than {RECORD_LIMIT // 2**20} MB")
+            raise _too_long()
         self._pieces.append(piece)
 
     def take(self, piece: bytes = b"") -> bytes:
+        """The whole record, of which `piece` is the end."""
+        if self._size + len(piece) > RECORD_LIMIT:
+            raise _too_long()
         if not self._pieces:
             return piece
         self._pieces.append(piece)
@@ -114,6 +137,10 @@ class _Pieces:
         self._pieces.clear()
         self._size = 0
         return whole
+
+
+def _too_long() -> ProviderFailed:
+    return ProviderFailed(f"one event of the stream is longer than {RECORD_LIMIT // 2**20} MB")
 
 
 class SSE:
@@ -140,47 +167,60 @@ class SSE:
         """See `Framing.feed`. Lines end in CRLF, LF or a lone CR, and in nothing else."""
         if self._swallow_lf and chunk:
             self._swallow_lf = False
-            if chunk[0] == 10:
-                chunk = chunk[1:]
+            chunk = chunk.removeprefix(b"\n")
         if b"\n" not in chunk and b"\r" not in chunk:
             if chunk:
                 self._tail.add(chunk)
             return []
-        lines = self._tail.take(chunk).splitlines(keepends=False)  # bytes split at CR and LF only
+        lines = chunk.splitlines()  # bytes split at CR and LF only
+        lines[0] = self._tail.take(lines[0])
         last = chunk[-1]
         if last == 13:
             self._swallow_lf = True
         elif last != 10:
             self._tail.add(lines.pop())
-        records: list[Record] = []
-        for line in lines:
-            self._line(line, records)
-        return records
+        return self._read(lines)
 
     def end(self) -> list[Record]:
         """See `Framing.end`."""
-        records: list[Record] = []
-        if self._tail:
-            self._line(self._tail.take(), records)
+        records = self._read([self._tail.take()]) if self._tail else []
         data = "\n".join(self._data)
-        if data.strip() and (data.strip() == "[DONE]" or _is_json(data)):
-            self._line(b"", records)
+        if data.strip() == "[DONE]" or _is_json(data):
+            records += self._read([b""])
         return records
 
-    def _line(self, line: bytes, records: list[Record]) -> None:
+    def _read(self, lines: list[bytes]) -> list[Record]:
         if self._at_start:
             self._at_start = False
-            line = line.removeprefix(_BOM)
-        if not line:
-            self._dispatch(records)
-            return
+            lines[0] = lines[0].removeprefix(_BOM)
+        records: list[Record] = []
+        data = self._data
+        for line in lines:
+            if line[:6] == b"data: ":  # nearly every line is this or blank
+                self._data_size += len(line) + 1
+                if self._data_size > RECORD_LIMIT:
+                    raise _too_long()
+                data.append(line[6:].decode("utf-8", "replace"))
+            elif line:
+                self._field(line, records)
+            elif data:
+                records.append(Record("\n".join(data), self._event or "message"))
+                data.clear()
+                self._data_size = 0
+                self._event = ""
+            else:
+                self.keep_alives += 1
+                self._event = ""
+        return records
+
+    def _field(self, line: bytes, records: list[Record]) -> None:
         field, colon, value = line.partition(b":")
         if value[:1] == b" ":
             value = value[1:]
         if field == b"data":
-            self._data_size += len(value)
+            self._data_size += len(line) + 1
             if self._data_size > RECORD_LIMIT:
-                raise ProviderFailed(f"one event of the stream is longer than {RECORD_LIMIT // 2**20} MB")
+                raise _too_long()
             self._data.append(value.decode("utf-8", "replace"))
         elif not field and colon:
             self.keep_alives += 1
@@ -190,19 +230,11 @@ class SSE:
             if b"\0" not in value:
                 self.last_event_id = value.decode("utf-8", "replace")
         elif field == b"retry":
-            if value.isdigit():
+            if value.isdigit() and len(value) <= _RETRY_DIGITS:
                 self.retry = int(value)
         elif field == b"error":
             # Builds of llama.cpp through 2025 wrote `error: {...}`, a field that the standard does not know.
             records.append(Record(value.decode("utf-8", "replace"), "error"))
-
-    def _dispatch(self, records: list[Record]) -> None:
-        if self._data:
-            data = self._data[0] if len(self._data) == 1 else "\n".join(self._data)
-            records.append(Record(data, self._event or "message"))
-            self._data.clear()
-            self._data_size = 0
-        self._event = ""
 
 
 class JsonLines:
@@ -221,32 +253,36 @@ class JsonLines:
             if chunk:
                 self._tail.add(chunk)
             return []
-        *lines, rest = self._tail.take(chunk).split(b"\n")
+        *lines, rest = chunk.split(b"\n")
+        records = [record for line in lines if (record := self._record(self._tail.take(line)))]
         if rest:
             self._tail.add(rest)
-        return [record for line in lines if (record := self._record(line))]
+        return records
 
     def end(self) -> list[Record]:
         """See `Framing.end`. The last line may lack its LF."""
-        record = self._record(self._tail.take())
+        record = self._record(self._tail.take()) if self._tail else None
         return [record] if record else []
 
     def _record(self, line: bytes) -> Record | None:
         if self._at_start:
             self._at_start = False
             line = line.removeprefix(_BOM)
-        text = line.lstrip(b"\x1e").strip(b" \t\r").decode("utf-8", "replace")
-        if not text:
+        line = line.removesuffix(b"\r").lstrip(b"\x1e")
+        if not line.strip():
             self.keep_alives += 1
             return None
-        return Record(text)
+        return Record(line.decode("utf-8", "replace"))
 
 
 class JsonArray:
-    """One JSON array that arrives element by element (Gemini without `alt=sse`); each element is a record."""
+    """
+    One JSON array that arrives element by element (Gemini without `alt=sse`); each element is a record. What stands
+    outside the array is no element, unless it is another array.
+    """
 
     whole_starts: ClassVar[bytes] = b"{"
-    _SIGNS = re.compile(rb'[\\"{}\[\],]')  # JSON's own signs are ASCII, so bytes can be scanned undecoded
+    _SIGNS = rb'[\\"{}\[\],]'  # JSON's own signs are ASCII, so bytes can be scanned undecoded
 
     def __init__(self) -> None:
         self.keep_alives = 0
@@ -260,7 +296,7 @@ class JsonArray:
         """See `Framing.feed`. Every byte is looked at once."""
         records: list[Record] = []
         start = 0
-        for sign in self._SIGNS.finditer(chunk):
+        for sign in re.finditer(self._SIGNS, chunk):
             position, byte = sign.start(), sign.group()
             if self._in_string:
                 if position == self._escaped_at:
@@ -269,12 +305,15 @@ class JsonArray:
                     self._escaped_at = position + 1
                 elif byte == b'"':
                     self._in_string = False
+            elif self._depth == 0:
+                if byte == b"[":
+                    self._depth = 1
+                    self._closed = False
+                    start = position + 1
             elif byte == b'"':
                 self._in_string = True
             elif byte in b"[{":
                 self._depth += 1
-                if self._depth == 1:
-                    start = position + 1
             elif byte in b"]}":
                 self._depth -= 1
                 if self._depth == 0:
@@ -301,7 +340,10 @@ class JsonArray:
 
 
 class Delimiter:
-    """Records that end in a delimiter of one or more bytes (`\\0`, `---`, `|||`)."""
+    """
+    Records that end in a delimiter of one or more bytes (`\\0`, `---`, `|||`). A record may be blank, because a blank
+    piece of text is text; who reads JSON skips it.
+    """
 
     whole_starts: ClassVar[bytes] = b""
 
@@ -326,13 +368,13 @@ class Delimiter:
 
     def end(self) -> list[Record]:
         """See `Framing.end`. What follows the last delimiter is a record too."""
-        record = self._record(self._held)
+        whole = self._tail.take(self._held)
         self._held = b""
-        return [record] if record else []
+        return [Record(whole.decode("utf-8", "replace"))] if whole else []
 
     def _record(self, part: bytes) -> Record | None:
         whole = self._tail.take(part)
-        if not whole.strip():
+        if not whole:
             self.keep_alives += 1
             return None
         return Record(whole.decode("utf-8", "replace"))

@@ -8,9 +8,7 @@ gateways in front of them; see docs/architecture.md.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from typing import cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from llmcli.errors import (
     AuthenticationFailed,
@@ -23,6 +21,9 @@ from llmcli.errors import (
     UnknownModel,
 )
 from llmcli.framing import decode_body, parse_json
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _MESSAGE_LIMIT = 500  # characters of a provider's message that we show
 _REQUEST_IDS = ("x-request-id", "request-id", "x-generation-id", "apim-request-id", "cf-ray")
@@ -41,6 +42,7 @@ _QUOTA = (
     "insufficient credits",
     "specified api usage limits",
     "credit balance is too low",
+    "api calls / month",
     "perday",
     "limit: 0",
     "1113",
@@ -55,6 +57,7 @@ _CONTEXT = (
     "longer than the model's context length",
     "prompt is too long",
     "current length is",
+    "context overflow",
     "exceed context limit",
     "exceeds the context length",
     "exceeded max context length",
@@ -70,26 +73,27 @@ _MODEL = (
     "invalid model",
     "unknown model",
     "model not found",
+    "model_not_available",
+    "not a valid model",
     "deploymentnotfound",
     "20012",
     "1211",
 )
-_MODEL_PATTERN = re.compile(
-    r"\bmodels?\b.{0,120}(?:does not exist|not found|not available)"
-    r"|^model: \S+$",  # all that Anthropic says of a model that it does not have
-    re.IGNORECASE | re.DOTALL,
+_MODEL_PATTERN = (
+    r"(?is)\bmodels?\b.{0,120}(?:does not exist|not found|not available)"
+    r"|^model: \S+$"  # all that Anthropic says of a model that it does not have
 )
 _KEY = ("api key not valid", "api_key_invalid", "bad or missing authentication", "invalid api key", "wrong_api_key")
-_OVERLOAD = ("overloaded_error", "engine_overloaded", "rate_limit_error", "rate_limit_exceeded")
-_PARAMETER = re.compile(
-    r"(?:unsupported|unknown|unrecognized|extra|not permitted|unexpected|invalid)[^'\"`]{0,60}['\"`]([\w.]+)['\"`]",
-    re.IGNORECASE,
+_OVERLOAD = ("overloaded", "rate_limit_error", "rate_limit_exceeded")
+_CODE_NAMES = ("code", "type", "error_type", "status", "reason")
+_PARAMETER = (
+    r"(?i)(?:unsupported|unknown|unrecognized|extra|not permitted|unexpected|invalid)[^'\"`]{0,60}['\"`]([\w.]+)['\"`]"
 )
-_TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+# What is never closed reaches to the end, so that no page of a hostile server takes more than linear time.
+_TAGS = r"(?is)<!--.*?(?:-->|\Z)|<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^<>]*>"
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorBody:
+class ErrorBody(NamedTuple):
     """What an error body says: the message for a person, the codes for us, the parameter that it names."""
 
     message: str
@@ -131,7 +135,7 @@ def describe(body: bytes) -> ErrorBody:
             return _describe_document(parse_json(text))
         except ProviderFailed:
             pass
-    plain = " ".join(_TAGS.sub(" ", text).split()) if "<" in text else text
+    plain = " ".join(re.sub(_TAGS, " ", text).split()) if "<" in text else text
     return ErrorBody(_cut(plain) or "no explanation")
 
 
@@ -139,7 +143,7 @@ def _describe_document(document: object) -> ErrorBody:
     if isinstance(document, list):
         document = document[0] if document else {}
     if not isinstance(document, dict):
-        return ErrorBody(_cut(str(document)))
+        return ErrorBody(_cut(_shown(document)))
     inner = _unpacked(document.get("error"))
     fields = {**document, **inner} if isinstance(inner, dict) else document
     errors = document.get("errors")
@@ -147,26 +151,26 @@ def _describe_document(document: object) -> ErrorBody:
         fields = {**fields, **errors[0]}
     message = _first_text(
         inner if isinstance(inner, str) and not document.get("error_description") else None,
-        *(fields.get(name) for name in ("message", "msg", "detail", "error_description", "error")),
+        *(fields.get(name) for name in ("message", "msg", "detail", "error_description", "error", "errors")),
     )
     details = fields.get("details")
-    codes = [str(fields[name]) for name in ("code", "type", "status", "reason") if fields.get(name) is not None]
+    codes = [_shown(fields[name]) for name in _CODE_NAMES if fields.get(name) is not None]
     if isinstance(inner, str):
         codes.append(inner)
     if isinstance(details, dict):
-        codes += [str(value) for value in details.values()]
+        codes += [_shown(value) for value in details.values()]
     elif isinstance(details, list):
-        codes.append(str(details))
+        codes.append(_shown(details))
     metadata = fields.get("metadata")
     if isinstance(metadata, dict) and isinstance(metadata.get("raw"), str):
-        message = f"{message}: {metadata['raw']}"
+        message = f"{message}: {metadata['raw']}" if message else metadata["raw"]
     parameter = fields.get("param")
-    named = _PARAMETER.search(message)
+    named = re.search(_PARAMETER, message)
     return ErrorBody(
-        _cut(message) or "no explanation",
+        _cut(message or (_shown(document) if document else "")) or "no explanation",
         tuple(codes),
         parameter if isinstance(parameter, str) and parameter else named.group(1) if named else None,
-        next((int(code) for code in codes if code.isdigit() and 400 <= int(code) <= 599), None),
+        next((int(code) for code in codes if re.fullmatch("[45][0-9][0-9]", code)), None),
         _retry_hint(details, fields),
     )
 
@@ -188,24 +192,43 @@ def _first_text(*candidates: object) -> str:
         if isinstance(candidate, str) and candidate.strip():
             return candidate.strip()
         if isinstance(candidate, list) and candidate:
-            first = candidate[0]
-            if isinstance(first, dict) and isinstance(first.get("msg"), str):
-                where = ".".join(str(step) for step in cast("list[object]", first.get("loc") or []))
-                return f"{where}: {first['msg']}" if where else str(first["msg"])
-            return "; ".join(str(item) for item in candidate)
-        if isinstance(candidate, dict) and isinstance(candidate.get("msg"), str):
-            return str(candidate["msg"])
+            return _first_of(candidate)
+        if isinstance(candidate, dict) and (text := _text_in(candidate)):
+            return text
     return ""
+
+
+def _first_of(items: list[object]) -> str:
+    """FastAPI's list of what is wrong, with the place of the first; or a plain list of sentences."""
+    first = items[0]
+    if isinstance(first, dict) and (text := _text_in(first)):
+        steps = first.get("loc")
+        where = ".".join(str(step) for step in steps) if isinstance(steps, list) else ""
+        return f"{where}: {text}" if where else text
+    return "; ".join(_shown(item) for item in items)
+
+
+def _shown(value: object) -> str:
+    """Whatever a service has put where a text should stand; it may be nested as deeply as it likes."""
+    try:
+        return str(value)
+    except RecursionError:
+        return ""
+
+
+def _text_in(fields: Mapping[str, object]) -> str:
+    texts = (fields.get(name) for name in ("msg", "message", "error"))
+    return next((text for text in texts if isinstance(text, str) and text.strip()), "")
 
 
 def _retry_hint(details: object, fields: Mapping[str, object]) -> float | None:
     """Google's RetryInfo and Hugging Face's estimated_time, in seconds."""
     for detail in details if isinstance(details, list) else []:
         delay = detail.get("retryDelay") if isinstance(detail, dict) else None
-        if isinstance(delay, str) and re.fullmatch(r"[\d.]+s", delay):
-            return float(delay[:-1])
+        if isinstance(delay, str) and delay.endswith("s"):
+            return _number(delay[:-1])
     estimated = fields.get("estimated_time")
-    return float(estimated) if isinstance(estimated, int | float) else None
+    return _number(f"{estimated:f}" if isinstance(estimated, float) else str(estimated))
 
 
 def classify(status: int, body: ErrorBody, headers: Mapping[str, str]) -> LlmError:
@@ -242,15 +265,15 @@ def classify(status: int, body: ErrorBody, headers: Mapping[str, str]) -> LlmErr
         return made(AuthenticationFailed, f"the provider does not accept the key: {body.message}")
     if status == 403:
         return made(AuthenticationFailed, f"the provider refuses this key or region: {body.message}")
-    if status in (400, 404) and (said(_MODEL) or _MODEL_PATTERN.search(body.message)):
+    if (status in (200, 400, 404) and said(_MODEL)) or (status in (400, 404) and re.search(_MODEL_PATTERN, body.message)):
         return made(UnknownModel, f"unknown model: {body.message}", "llmcli models lists what there is")
     if status == 404:
         return made(RequestRejected, f"no such address: {body.message}", "check the base URL")
     if status in (405, 406, 410, 415, 426):
         return made(RequestRejected, f"HTTP {status}: {body.message}", "check the base URL")
-    if status in (408, 409):
-        return made(ProviderFailed)
-    if status in (429, 503, 529) or any(word in codes for word in _OVERLOAD):
+    if status in (408, 409, 424, 499):  # what went wrong lies behind the server, not in the request
+        return made(ProviderFailed, f"HTTP {status}: {body.message}")
+    if status in (429, 503, 529) or ((status == 200 or status >= 500) and any(word in codes for word in _OVERLOAD)):
         return made(Busy, f"the provider is busy: {body.message}")
     if 400 <= status < 500 or "invalid_request" in codes:
         rejected = made(RequestRejected)
@@ -275,18 +298,28 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     seconds = _number(value)
     if seconds is not None or value is None:
         return seconds
-    try:
-        then = parsedate_to_datetime(value)
-        now = parsedate_to_datetime(headers.get("date", ""))
-    except (TypeError, ValueError):
+    then, now = _date(value), _date(headers.get("date", ""))
+    if then is None or now is None:
         return None
     return max(0.0, (then - now).total_seconds())
 
 
 def _number(value: str | None) -> float | None:
-    if value is None or not re.fullmatch(r"\s*\d{1,9}(\.\d*)?\s*", value):
+    """A number that is not negative; one too large for a float is infinite, so that it counts as too long."""
+    if value is None or not re.fullmatch(r"\s*([0-9]+(\.[0-9]*)?|\.[0-9]+)\s*", value):
         return None
     return float(value)
+
+
+def _date(value: str) -> "datetime | None":
+    from datetime import UTC
+    from email.utils import parsedate_to_datetime  # six milliseconds of start-up that only a date needs
+
+    try:
+        date = parsedate_to_datetime(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _cut(text: str) -> str:

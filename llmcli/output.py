@@ -11,8 +11,7 @@ import re
 import select
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from llmcli.errors import LlmError, OutputFailed, WrongForm
 from llmcli.types import (
@@ -205,8 +204,7 @@ class _Escaper:
 # --- the formats ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """How the answer is shown: `raw` turns rendering and escaping off, `color` allows escape sequences of ours."""
 
     raw: bool = False
@@ -393,12 +391,12 @@ def extract(events: Iterable[Event]) -> Iterator[Event]:
             yield event
 
 
-_FENCED = re.compile(r"^ {0,3}(`{3,}|~{3,})[^\n]*\n(.*?)^ {0,3}\1[`~]*[ \t]*$", re.MULTILINE | re.DOTALL)
+_FENCED = r"(?ms)^ {0,3}(`{3,}|~{3,})[^\n]*\n(.*?)^ {0,3}\1[`~]*[ \t]*$"
 
 
 def first_code_block(text: str) -> str:
     """The inside of the first fenced code block, with its last newline. Raises `WrongForm` without one."""
-    found = _FENCED.search(text)
+    found = re.search(_FENCED, text)
     if not found:
         raise WrongForm("the answer has no complete fenced code block", hint="leave -x out to see the answer")
     return found.group(2)

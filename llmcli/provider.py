@@ -9,8 +9,7 @@ performs by itself, with nothing but the call that it is handed.
 import json
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from llmcli import http_errors
 from llmcli.errors import ConfigurationError, LlmError, ProviderFailed, UsageError
@@ -27,8 +26,7 @@ from llmcli.types import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKey:
+class ApiKey(NamedTuple):
     """
     How a provider takes its key, and where a person gets one.
 
@@ -45,8 +43,7 @@ class ApiKey:
     hint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(NamedTuple):
     """What a provider can do at all; a single model may do less."""
 
     chat: bool = True
@@ -59,11 +56,10 @@ class Capabilities:
 
     def names(self) -> tuple[str, ...]:
         """The names of what is there, in their order."""
-        return tuple(name for name in self.__slots__ if getattr(self, name))
+        return tuple(name for name in self._fields if getattr(self, name))
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """The range of a numeric setting, as the API enforces it for every model."""
 
     min: float | None = None
@@ -72,16 +68,14 @@ class Setting:
     step: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """An `--option` of a provider that declares its options: what it means, and the values if they are a choice."""
 
     help: str
     choices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigKey:
+class ConfigKey(NamedTuple):
     """A configuration key of a provider's own: what it means, and the environment variables that may hold it."""
 
     help: str

@@ -6,9 +6,8 @@ installed distributions, and only the one that is wanted is imported. A model is
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmcli.config import Config, nearest
 from llmcli.errors import ConfigurationError
@@ -19,22 +18,47 @@ GROUP = "llmcli.providers"
 BUILT_IN: dict[str, str] = {
     "echo": "llmcli.providers.echo:Echo",
     "openai": "llmcli.providers.openai:OpenAI",
+    "openai-compatible": "llmcli.providers.vendors:OpenAICompatible",
     "anthropic": "llmcli.providers.anthropic:Anthropic",
     "ollama": "llmcli.providers.ollama:Ollama",
     "gateway": "llmcli.providers.gateway:Gateway",
+    "azure": "llmcli.providers.vendors:Azure",
+    "together": "llmcli.providers.vendors:Together",
+    "groq": "llmcli.providers.vendors:Groq",
+    "mistral": "llmcli.providers.vendors:Mistral",
+    "deepseek": "llmcli.providers.vendors:DeepSeek",
+    "openrouter": "llmcli.providers.vendors:OpenRouter",
+    "xai": "llmcli.providers.vendors:XAI",
+    "fireworks": "llmcli.providers.vendors:Fireworks",
+    "perplexity": "llmcli.providers.vendors:Perplexity",
+    "cerebras": "llmcli.providers.vendors:Cerebras",
+    "nvidia": "llmcli.providers.vendors:Nvidia",
+    "ai21": "llmcli.providers.vendors:AI21",
+    "huggingface-router": "llmcli.providers.vendors:HuggingFaceRouter",
+    "gemini-openai": "llmcli.providers.vendors:GeminiOpenAI",
+    "cohere-openai": "llmcli.providers.vendors:CohereOpenAI",
+    "moonshot": "llmcli.providers.vendors:Moonshot",
+    "zai": "llmcli.providers.vendors:ZAI",
+    "dashscope": "llmcli.providers.vendors:DashScope",
+    "siliconflow": "llmcli.providers.vendors:SiliconFlow",
+    "lmstudio": "llmcli.providers.vendors:LMStudio",
+    "vllm": "llmcli.providers.vendors:VLLM",
+    "llamacpp": "llmcli.providers.vendors:LlamaCpp",
+    "jan": "llmcli.providers.vendors:Jan",
+    "localai": "llmcli.providers.vendors:LocalAI",
+    "docker-model-runner": "llmcli.providers.vendors:DockerModelRunner",
+    "litellm": "llmcli.providers.vendors:LiteLLM",
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Which provider is to answer, and with which model (`None`: its default)."""
 
     provider: str
     model: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """A provider as it is listed: its id, where it comes from, and its class unless it is broken."""
 
     id: str

@@ -4,21 +4,21 @@ What is retried, and how long to wait. Layer 0: knows only errors. The driver do
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from llmcli.errors import Busy, LlmError, NetworkFailed, TimedOut
+from llmcli.errors import Busy, LlmError, NetworkFailed
 
 _RETRIED_STATUSES = frozenset({408, 409, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+_LAST_DOUBLING = 60  # far above any ceiling, and far below where a float overflows
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(NamedTuple):
     """
     At most `retries` further attempts, only before the first output.
 
-    A server's own wish (`Retry-After`) is obeyed to the second up to `max_wait` seconds; a longer one ends the
-    attempts at once. Otherwise full jitter on 0.5 s * 2^n up to 8 s, so that thirty processes do not come back
-    together.
+    A server's own wish (`Retry-After`) is obeyed to the second, also when it is zero, up to `max_wait` seconds; a
+    longer one ends the attempts at once. Otherwise full jitter on 0.5 s * 2^n up to 8 s, so that thirty processes do
+    not come back together.
     """
 
     retries: int = 2
@@ -38,21 +38,16 @@ class RetryPolicy:
         if error.retry_after is not None:
             if error.retry_after > self.max_wait:
                 raise _too_long(error, self.max_wait) from error
-            if error.retry_after > 0:
-                return error.retry_after
-        return self.jitter() * min(self.base * 2.0 ** (attempt - 1), self.ceiling)
+            return max(0.0, error.retry_after)
+        return self.jitter() * min(self.base * 2.0 ** min(attempt - 1, _LAST_DOUBLING), self.ceiling)
 
     @staticmethod
     def _may_help(error: LlmError) -> bool:
-        if not error.retryable or error.retry_ok is False:
-            return False
-        if error.retry_ok:
-            return True
-        if isinstance(error, TimedOut):
-            return not error.sent
+        if error.retry_ok is not None:
+            return error.retry_ok
         if isinstance(error, NetworkFailed):
             return error.retryable and not error.sent
-        return error.http_status in _RETRIED_STATUSES
+        return error.retryable and (isinstance(error, Busy) or error.http_status in _RETRIED_STATUSES)
 
 
 def _too_long(error: LlmError, max_wait: float) -> Busy:

@@ -286,8 +286,8 @@ class _Exchange:
         if isinstance(exc, httpcore.RemoteProtocolError):
             return _protocol_error(str(exc))
         cause: BaseException = exc
-        while not isinstance(cause, OSError) and cause.__cause__ is not None:
-            cause = cause.__cause__
+        while not isinstance(cause, OSError) and (below := cause.__cause__ or cause.__context__) is not None:
+            cause = below  # the pool raises `from None`, which hides the cause but keeps it
         if isinstance(cause, ssl.SSLError) and not self._sent:
             return _tls_error(cause, self._host, self._port, certificate)
         if not self._sent:

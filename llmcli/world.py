@@ -5,9 +5,7 @@ It is passed in, so that a command called by a test touches nothing else.
 """
 
 import os
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from llmcli.output import visible
 from llmcli.redact import Redactor
@@ -20,23 +18,24 @@ def _is_tty(fd: int) -> bool:
         return False
 
 
-@dataclass(slots=True)
 class World:
     """
     What a command may touch. `stdin` is a file descriptor, `None` when it is closed; `started` the monotonic time at
     which the process began; `directory` the user's configuration directory; `json_errors` whether errors are JSON.
     """
 
-    env: Mapping[str, str]
-    directory: str | None
-    stdin: int | None = 0
-    stdout: int = 1
-    stderr: int = 2
-    started: float = field(default_factory=time.monotonic)
-    redactor: Redactor = field(default_factory=Redactor)
-    quiet: bool = False
-    json_errors: bool = False
-    debug: bool = False
+    stdout = 1
+    stderr = 2
+
+    def __init__(self, env: Mapping[str, str], directory: str | None, *, stdin: int | None, started: float) -> None:
+        self.env = env
+        self.directory = directory
+        self.stdin = stdin
+        self.started = started
+        self.redactor = Redactor()
+        self.quiet = False
+        self.json_errors = False
+        self.debug = False
 
     def is_tty(self, fd: int | None) -> bool:
         """Whether a descriptor is a terminal."""

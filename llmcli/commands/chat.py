@@ -8,8 +8,7 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmcli import registry, signals
 from llmcli.answer import Call, Fold, answer, prepared
@@ -29,8 +28,7 @@ _FALLBACK_STATUSES = frozenset({4, 6, 7, 8, 9})
 _KEY_PLACE = "LLMCLI-THE-KEY-GOES-HERE"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arguments:
+class Arguments(NamedTuple):
     """What was typed; `None` is "not said". The names are those of the command line."""
 
     prompt: Sequence[str]
@@ -95,13 +93,12 @@ def run(arguments: Arguments, world: World) -> None:
             world.note(f"{exc.message}; trying {targets[number + 1].provider}")
     messages = _messages(arguments, world)
     if arguments.dry_run or arguments.curl:
-        _show_request(job, replace(job.request, messages=messages), arguments, world)
+        _show_request(job, job.request._replace(messages=messages), arguments, world)
         return
     _ask_in_turn(job, targets[number + 1 :], messages, arguments, form, config, world, log)
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
+class _Job(NamedTuple):
     """One target, ready to be asked; the messages of its request are filled in when they have been read."""
 
     ready: Ready
@@ -134,7 +131,7 @@ def _prepare(arguments: Arguments, target: registry.Target, config: Config, worl
         provider.url("")
     request = ChatRequest(
         model=model,
-        messages=(),
+        messages=(message("user", "..."),),  # the real ones are read when all else is known to be right
         max_tokens=arguments.max_tokens,
         temperature=arguments.temperature,
         top_p=arguments.top_p,
@@ -155,7 +152,7 @@ def _with_settings(request: ChatRequest, ready: Ready) -> ChatRequest:
         for name, value in ready.setup.config.settings.items()
         if getattr(request, name) in (None, ())
     }
-    return replace(request, options={**ready.setup.config.options, **request.options}, **settings)  # type: ignore[arg-type]  # config.SETTING_KEYS holds the types
+    return request._replace(options={**ready.setup.config.options, **request.options}, **settings)  # type: ignore[arg-type]  # config.SETTING_KEYS holds the types
 
 
 def _with_defaults(arguments: Arguments, config: Config) -> Arguments:
@@ -167,7 +164,7 @@ def _with_defaults(arguments: Arguments, config: Config) -> Arguments:
         raise ConfigurationError(f"chat.format should be one of {', '.join(FORMATS)}, not {given['format']!r}")
     if given.get("color", "auto") not in ("auto", "always", "never"):
         raise ConfigurationError(f"chat.color should be auto, always or never, not {given['color']!r}")
-    return replace(arguments, **given)
+    return arguments._replace(**given)
 
 
 def _format(arguments: Arguments, world: World) -> str:
@@ -238,7 +235,7 @@ def _ask_in_turn(
 def _ask(
     job: _Job, messages: tuple[Message, ...], arguments: Arguments, form: str, sink: Sink, world: World, log: Log
 ) -> None:
-    request = replace(job.request, messages=messages)
+    request = job.request._replace(messages=messages)
     provider = job.ready.provider
     call = _call(job.ready, arguments, world, log)
     fold = Fold(provider.config.id, request.model, keep=form == "json")
@@ -266,7 +263,7 @@ def _call(ready: Ready, arguments: Arguments, world: World, log: Log) -> Call:
     return Call(
         transport_for(ready, world, ca_bundle=arguments.ca_bundle, log=log),
         ready.secret.value if ready.secret else None,
-        replace(ready.setup.timeouts, **{name: value for name, value in given.items() if value is not None}),
+        ready.setup.timeouts._replace(**{name: value for name, value in given.items() if value is not None}),
         RetryPolicy(
             2 if arguments.retries is None else arguments.retries,
             60.0 if arguments.retry_max_wait is None else arguments.retry_max_wait,

@@ -5,7 +5,6 @@
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from typing import Any
 
 from llmcli import registry
@@ -41,7 +40,7 @@ def run(names: Sequence[str], world: World, *, config: str | None, no_config: bo
             errors.append(found)
             world.say(error_line(found))
         else:
-            rows += [{"provider": ready.provider.config.id, **asdict(model)} for model in found]
+            rows += [{"provider": ready.provider.config.id, **model._asdict()} for model in found]
     sink = Stdout(world.stdout)
     sink.write(_rendered(rows, world, as_json=as_json).encode("utf-8", "replace"))
     sink.commit()

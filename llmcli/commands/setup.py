@@ -3,8 +3,7 @@ From names to a provider that can be called: what every command does first. Laye
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmcli import registry
 from llmcli.answer import Call
@@ -26,8 +25,7 @@ from llmcli.types import Timeouts
 from llmcli.world import World
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """A provider, what the configuration says about it, and its key if it has one."""
 
     provider: Provider
@@ -72,7 +70,7 @@ def make_ready(
     provider.api_key = declared  # type: ignore[misc]  # the table may send the key into another header
     secret = find_key(
         setup,
-        declared if need_key else replace(declared, required=False),
+        declared if need_key else declared._replace(required=False),
         cls.id,
         world.env,
         config.directory,
@@ -94,7 +92,7 @@ def _declared(cls: type[Provider], table: Mapping[str, Any]) -> Any:
         changes["scheme"] = ""
     if any(name in table for name in ("env", "command", "file")):
         changes["required"] = True
-    return replace(cls.api_key, **changes)
+    return cls.api_key._replace(**changes)
 
 
 def transport_for(ready: Ready, world: World, *, ca_bundle: str | None = None, log: Log = no_log) -> Transport:

@@ -10,7 +10,7 @@ needs.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 from typing import ClassVar
@@ -177,7 +177,7 @@ class Anthropic(HTTPProvider):
         if request.max_tokens is not None or "max_tokens" in request.options:
             return None
         room = _room(error.message)
-        return replace(request, max_tokens=room) if 0 < room < self.default_max_tokens else None
+        return request._replace(max_tokens=room) if 0 < room < self.default_max_tokens else None
 
     # --- the answer ---
 
@@ -346,7 +346,13 @@ class _Reader(Reader):
         yield from self._count(_object(message.get("usage")))
 
     def _begin(self, index: int, start: Mapping[str, Json]) -> Iterator[Event]:
-        """A block begins, for some servers with all that it has (Yeachan-Heo/gajae-code#1895)."""
+        """
+        A block begins, for some servers with all that it has (Yeachan-Heo/gajae-code#1895).
+
+        It ends the thinking before it: llama.cpp says that its blocks are complete only after the last one.
+        """
+        for earlier in [index for index, block in self._blocks.items() if block.start.get("type") in _THINKING]:
+            yield from self._complete(earlier)
         self._blocks[index] = _Block(start, signature=_text(start.get("signature")))
         if start.get("type") == "text" and (text := _text(start.get("text"))):
             yield TextDelta(text)

@@ -1,0 +1,206 @@
+"""
+Writes the pages of the documentation that are read off the code: `python docs/generate.py` writes them, `--check`
+says which are out of date and exits 1.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from llmcli import registry
+from llmcli.config import API_KEY_KEYS, CHAT_KEYS, PROVIDER_KEYS, SETTING_KEYS, TIMEOUT_KEYS, TOP_KEYS, Config, Key
+from llmcli.errors import EXIT_STATUSES
+
+HERE = Path(__file__).parent
+WORDS = {str: "text", int: "number", float: "number", bool: "true / false", list: "list", dict: "table"}
+
+
+def main() -> int:
+    """Write or check every generated page."""
+    stale = []
+    for name, text in {"exit-status.md": exit_status(), "configuration.md": configuration()}.items():
+        path = HERE / name
+        if path.exists() and path.read_text() == text:
+            continue
+        stale.append(name)
+        if "--check" not in sys.argv:
+            path.write_text(text)
+    if "--check" in sys.argv and stale:
+        print(f"out of date: {', '.join(stale)}; run `python docs/generate.py`", file=sys.stderr)
+        return 1
+    return 0
+
+
+def exit_status() -> str:
+    """The page of exit statuses."""
+    rows = "\n".join(f"| {code} | `{name}` | {what} | {then} |" for code, (name, what, then) in EXIT_STATUSES.items())
+    return EXIT_STATUS_PAGE.replace("ROWS", rows)
+
+
+def configuration() -> str:
+    """The reference of the configuration."""
+    own = "\n".join(_own_keys())
+    return (
+        CONFIGURATION_PAGE.replace("TOP_ROWS", _rows(TOP_KEYS))
+        .replace("CHAT_ROWS", _rows(CHAT_KEYS))
+        .replace("TIMEOUT_ROWS", _rows(TIMEOUT_KEYS))
+        .replace("API_KEY_ROWS", _rows(API_KEY_KEYS))
+        .replace("PROVIDER_ROWS", _rows(PROVIDER_KEYS))
+        .replace("SETTING_ROWS", _rows(SETTING_KEYS))
+        .replace("OWN_ROWS", own)
+    )
+
+
+def _rows(keys: Mapping[str, Key]) -> str:
+    return "\n".join(
+        f"| `{name}` | {' or '.join(dict.fromkeys(WORDS[kind] for kind in key.types))} | {key.help} |"
+        for name, key in keys.items()
+    )
+
+
+def _own_keys() -> list[str]:
+    """The keys that provider classes declare for themselves. One that a class inherits is told of once."""
+    rows = []
+    told: set[tuple[str, str]] = set()
+    for provider_id in registry.BUILT_IN:
+        for name, key in registry.load(provider_id, Config()).config_keys.items():
+            if (name, key.help) in told:
+                continue
+            told.add((name, key.help))
+            env = ", ".join(f"`{variable}`" for variable in key.env) or "-"
+            rows.append(f"| `{provider_id}` | `{name}` | {WORDS[key.type]} | {env} | {key.help} |")
+    return rows
+
+
+EXIT_STATUS_PAGE = """\
+# Exit statuses
+
+Written by `docs/generate.py` from `llmcli/errors.py`. The numbers are stable for ever; new ones only between 14 and 63.
+
+| status | name | what happened | what a script does |
+|---|---|---|---|
+ROWS
+
+"Output began" means that the first content event was received, whatever the format and the destination. Until then
+a failure is 4 to 9, and may have been retried; from then on it is 10, and nothing is retried.
+
+`models` and `health` over several providers: 0 when all are well, their common status if they fail alike, else 8.
+
+An error is one line on stderr, and at most one more that says what to do next:
+
+```text
+llmcli: the provider does not accept the key: Invalid API Key [provider=openai http=401]
+```
+
+With `--json` and `--jsonl` the last line of stderr is JSON instead; see [output.md](output.md). A `--jsonl` stream that
+failed has no line with `"done": true`, and `--json` prints nothing on stdout unless the answer is complete.
+
+Every status can be tried without a provider, because the built-in `echo` model fails on request:
+
+```console
+$ llmcli chat -n -m echo --retries 0 --option fail=429 hello; echo "status $?"
+status 6
+```
+
+`fail` may be `400`, `401`, `403`, `404`, `context`, `429`, `503`, `quota`, `500`, `empty`, `redirect`, `network` and
+`timeout` (before any output), `cut`, `stall`, `malformed` and `error` (after `--option after=N` words), `length` and
+`content_filter` (for `--strict`), and `crash` (status 1).
+
+A script that branches:
+
+```bash
+llmcli chat -n -m "$model" -o answer.txt -- "$question"
+case $? in
+  0) ;;                                    # answer.txt is whole
+  6|7|8) echo "try later" >&2 ;;
+  10) echo "answer.txt.part holds what came" >&2 ;;
+  *) exit 1 ;;
+esac
+```
+"""
+
+CONFIGURATION_PAGE = """\
+# Configuration
+
+Written by `docs/generate.py` from the code. No configuration is needed: a key in the environment and `-m` are enough.
+
+`config.toml` lives in `$XDG_CONFIG_HOME/llmcli` (`~/.config/llmcli`) and is never written by llmcli. Files in
+`providers.d/` and `state.toml` beside it are read after it, in this order. No file of the current directory is read,
+and no `.env`. `--config FILE` reads another file instead of `config.toml`; `--no-config` reads none.
+
+What wins: a flag, then an `LLMCLI_*` variable, then the files, then the variables that a provider's ecosystem has
+(`OPENAI_BASE_URL`, `OLLAMA_HOST`), then the provider's defaults. An unknown key is an error with the nearest known
+one; tables of providers that are not used are not looked at.
+
+| key | type | meaning |
+|---|---|---|
+TOP_ROWS
+
+## `[chat]`
+
+| key | type | meaning |
+|---|---|---|
+CHAT_ROWS
+
+## `[timeouts]`
+
+Seconds; `[providers.ID.timeouts]` holds the same keys for one provider.
+
+| key | type | meaning (default) |
+|---|---|---|
+TIMEOUT_ROWS
+
+## `[providers.ID]`
+
+An ID of your own needs an `adapter`, or a `base_url` for one of the built-ins:
+
+```toml
+[providers.work]
+adapter = "openai-compatible"
+base_url = "https://llm.example.com/v1"
+default_model = "large"
+api_key = { env = "WORK_LLM_KEY" }
+```
+
+| key | type | meaning |
+|---|---|---|
+PROVIDER_ROWS
+
+### `api_key`
+
+A key is bound to its provider: a table gets only the key that it (or `--api-key-file`) names. In order: the flag, the
+environment, `command`, `file`, and `keys/ID` in the configuration directory.
+
+| key | type | meaning |
+|---|---|---|
+API_KEY_ROWS
+
+### `settings`
+
+| key | type | meaning |
+|---|---|---|
+SETTING_ROWS
+
+### Keys of single providers
+
+| provider | key | type | variables | meaning |
+|---|---|---|---|---|
+OWN_ROWS
+
+## Environment
+
+| variable | is the same as |
+|---|---|
+| `LLMCLI_MODEL` | `--model` |
+| `LLMCLI_CONFIG` | `--config` |
+| `LLMCLI_FORMAT`, `LLMCLI_COLOR` | `--format`, `--color` |
+| `LLMCLI_TIMEOUT`, `LLMCLI_CONNECT_TIMEOUT`, `LLMCLI_FIRST_TIMEOUT`, `LLMCLI_IDLE_TIMEOUT` | the four timeouts |
+| `LLMCLI_RETRIES`, `LLMCLI_RETRY_MAX_WAIT` | `--retries`, `--retry-max-wait` |
+| `LLMCLI_CA_BUNDLE`, `LLMCLI_LOG_FILE` | `--ca-bundle`, `--log-file` |
+| `NO_COLOR`, `TERM=dumb` | no colour, no rendering |
+| `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` | proxies; loopback addresses never go through one |
+| `SSL_CERT_FILE`, `SSL_CERT_DIR` | certificates to trust |
+"""
+
+if __name__ == "__main__":
+    sys.exit(main())

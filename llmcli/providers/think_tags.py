@@ -1,0 +1,93 @@
+"""
+Thinking that stands in the text itself, between `<think>` and `</think>` -> thinking and text. Layer 2, pure: knows
+only types.
+
+A model whose server has no reasoning parser opens its answer with such a block. Only a tag at the very start counts:
+further on it is the model talking about tags.
+"""
+
+from llmcli.types import TextDelta, ThinkingDelta, ThinkingEnd
+
+_Piece = TextDelta | ThinkingDelta | ThinkingEnd
+
+
+class ThinkTags:
+    """
+    Splits the pieces of one answer. Held back is only what can still become a tag, and blank space before the first
+    word; `done` says that nothing will be split any more.
+
+    `names` are those of the tags. `opened`: the chat template has opened the first of them itself, and the model sends
+    only the closing tag (mozilla-ai/any-llm#1245).
+    """
+
+    def __init__(self, names: tuple[str, ...], *, opened: bool = False) -> None:
+        self.done = not names
+        self._names = names
+        self._held = ""
+        self._closing = f"</{names[0]}>" if names and opened else ""
+        self._closed = False
+        self._thought = False
+
+    def feed(self, text: str) -> list[_Piece]:
+        """Take the next piece of the content."""
+        pieces: list[_Piece] = []
+        text, self._held = self._held + text, ""
+        if not self._closing and not self._closed and not self.done:
+            text = self._start(text)
+        if self._closing:
+            text = self._think(text, pieces)
+        if self._closed and not self.done:
+            # The blank lines behind the block belong to the template, not to the answer.
+            text = text.lstrip("\r\n")
+            self.done = bool(text)
+        if text:
+            pieces.append(TextDelta(text))
+        return pieces
+
+    def end(self) -> list[_Piece]:
+        """The content has ended: what was held back is what it looked like so far."""
+        held, self._held, self.done = self._held, "", True
+        if not self._closing:
+            return [TextDelta(held)] if held else []
+        pieces: list[_Piece] = []
+        self._thinking(held, pieces)
+        if self._thought:
+            pieces.append(ThinkingEnd())
+        return pieces
+
+    def _start(self, text: str) -> str:
+        """Look for an opening tag; what is returned stands behind it, or is an answer without one."""
+        start = text.lstrip()
+        for name in self._names:
+            opening = f"<{name}>"
+            if start.startswith(opening):
+                self._closing = f"</{name}>"
+                return start[len(opening) :]
+            if opening.startswith(start):
+                self._held = text
+        if self._held:
+            return ""
+        self.done = True
+        return text
+
+    def _think(self, text: str, pieces: list[_Piece]) -> str:
+        """Take thinking up to the closing tag; what is returned stands behind it."""
+        thinking, closing, rest = text.partition(self._closing)
+        if not closing:
+            last = text.rfind("<")
+            if last >= 0 and self._closing.startswith(text[last:]):
+                thinking, self._held = text[:last], text[last:]
+            self._thinking(thinking, pieces)
+            return ""
+        self._thinking(thinking, pieces)
+        self._closing, self._closed = "", True
+        if self._thought:
+            pieces.append(ThinkingEnd())
+        return rest
+
+    def _thinking(self, text: str, pieces: list[_Piece]) -> None:
+        if not self._thought:
+            text = text.lstrip("\r\n")
+        if text:
+            self._thought = True
+            pieces.append(ThinkingDelta(text))

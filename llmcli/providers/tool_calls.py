@@ -1,0 +1,164 @@
+"""
+Fragments of tool calls -> whole tool calls, whatever a server does to the OpenAI wire format. Layer 2, pure: values in,
+values out; knows only types, errors and framing.
+
+The format says that a fragment names its call by `index`, and that `id` and `name` come once. Servers leave out the
+index, send 0 for every call, repeat or cut the name, send the arguments as an object, send them twice, or glue two
+calls together; each rule below names a public report of it.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from llmcli.errors import ProviderFailed
+from llmcli.framing import parse_json_stream
+from llmcli.types import Json, ToolCall, ToolCallDelta
+
+_KNOWN_KEYS = frozenset(("index", "id", "type", "function"))
+
+
+def new_call_id() -> str:
+    """An id for a call that came without one."""
+    return f"call_{os.urandom(12).hex()}"
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A call that is being put together. `pieces` are its arguments so far."""
+
+    id: str = ""
+    name: str = ""
+    pieces: list[str] = field(default_factory=list)
+    opaque: dict[str, Json] = field(default_factory=dict)
+
+    def has_arguments(self) -> bool:
+        return any(self.pieces)
+
+    def take_name(self, name: str) -> None:
+        """A resent name is ignored (NousResearch/hermes-agent#11984); a cut one comes before any argument."""
+        if not self.name:
+            self.name = name
+        elif name != self.name and not self.has_arguments():
+            self.name += name
+
+    def take_arguments(self, arguments: Json) -> str:
+        """Text is appended; an object is the whole of the arguments (ggml-org/llama.cpp#20198)."""
+        if isinstance(arguments, str):
+            self.pieces.append(arguments)
+            return arguments
+        if isinstance(arguments, dict | list):
+            whole = json.dumps(arguments, ensure_ascii=False)
+            self.pieces = [whole]
+            return whole
+        return ""
+
+
+class ToolCallAssembler:
+    """Puts the tool calls of one answer together. `new_id` makes an id where the server sent none, or one twice."""
+
+    def __init__(self, new_id: Callable[[], str] = new_call_id) -> None:
+        self._new_id = new_id
+        self._slots: list[_Slot] = []
+        self._by_index: dict[int, _Slot] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._slots)
+
+    def feed(self, fragment: Mapping[str, Json]) -> ToolCallDelta:
+        """Take a fragment of a stream, an element of `delta.tool_calls`."""
+        function = fragment.get("function")
+        function = function if isinstance(function, dict) else {}
+        call_id, name = _text(fragment.get("id")), _text(function.get("name"))
+        slot = self._slot(fragment.get("index"), call_id, name)
+        slot.id = slot.id or call_id
+        if name:
+            slot.take_name(name)
+        arguments = slot.take_arguments(function.get("arguments"))
+        # Gemini's thought signature may come in a fragment of its own (open-webui/computer#224).
+        for key, value in fragment.items():
+            if key not in _KNOWN_KEYS and value is not None:
+                slot.opaque[key] = value
+        return ToolCallDelta(slot.name, arguments)
+
+    def finish(self) -> tuple[ToolCall, ...]:
+        """
+        The calls of the answer. Their ids are unique in it, but not in a conversation: some servers count from 0 in
+        every answer (NousResearch/hermes-agent#70724), so results are paired by their place in the turn.
+        """
+        finished: list[ToolCall] = []
+        for slot in self._slots:
+            for call in _calls(slot):
+                # A server that sends a call twice sends the same id; without an id, two equal calls are two calls.
+                if call.id and call in finished:
+                    continue
+                if not call.id or any(call.id == other.id for other in finished):
+                    call = replace(call, id=self._new_id())
+                finished.append(call)
+        return tuple(finished)
+
+    def _slot(self, index: Json, call_id: str, name: str) -> _Slot:
+        """The call that a fragment belongs to: by its index, then by its id, else the last one."""
+        key = index if type(index) is int else None
+        if key is not None:
+            slot = self._by_index.get(key)
+            if slot is not None and call_id != slot.id:
+                slot = self._with_id(call_id) or slot  # two calls under one index may be told in turns
+        elif call_id:
+            slot = self._with_id(call_id)  # openai/openai-python#2806: no index at all
+        else:
+            slot = self._slots[-1] if self._slots else None
+        if slot is None or _starts_another(slot, call_id, name):
+            slot = _Slot()
+            self._slots.append(slot)
+        if key is not None:
+            self._by_index[key] = slot
+        return slot
+
+    def _with_id(self, call_id: str) -> _Slot | None:
+        return next((slot for slot in reversed(self._slots) if call_id and slot.id == call_id), None)
+
+
+def _starts_another(slot: _Slot, call_id: str, name: str) -> bool:
+    """
+    Whether a fragment is the start of another call than the one that its index or id points at. Some servers send
+    index 0 for all calls (huggingface/smolagents#1958), or one id (can1357/oh-my-pi#2055), or neither.
+    """
+    if not name:
+        return False
+    if call_id and slot.id and call_id != slot.id:
+        return True
+    return name != slot.name and slot.has_arguments()
+
+
+def _calls(slot: _Slot) -> Iterator[ToolCall]:
+    """
+    The calls of a slot: none for an empty one, one as a rule, and several if complete objects stand side by side
+    (dyedd/lens#49). Equal objects are one call that was sent in pieces and then whole (lidge-jun/opencodex#361).
+    """
+    text = "".join(slot.pieces)
+    if not (slot.name or text):
+        return
+    if text.strip() in ("", "null"):
+        text = "{}"
+    objects = _objects(text)
+    if len(objects) < 2:
+        yield ToolCall(slot.id, slot.name, text, valid=bool(slot.name and objects), opaque=slot.opaque)
+        return
+    distinct = dict.fromkeys(json.dumps(each, ensure_ascii=False) for each in objects)
+    for at, arguments in enumerate(distinct):
+        yield ToolCall("" if at else slot.id, slot.name, arguments, valid=bool(slot.name), opaque=slot.opaque)
+
+
+def _objects(text: str) -> list[object]:
+    """The JSON objects that the text consists of; nothing if there is anything else in it."""
+    try:
+        documents = list(parse_json_stream(text.strip()))
+    except ProviderFailed:
+        return []
+    return documents if all(isinstance(document, dict) for document in documents) else []
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else ""

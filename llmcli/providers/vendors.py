@@ -1,0 +1,435 @@
+"""
+Services that speak OpenAI's chat completions, each with the quirks that it really has. Layer 2: knows the contract and
+the dialect in `openai.py`.
+
+`OpenAICompatible` is what they have in common, and the provider for any server that has no class here.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import ClassVar
+from urllib.parse import quote, urlencode, urlsplit
+
+from llmcli.provider import ApiKey, Capabilities, ConfigKey, Setting
+from llmcli.providers.openai import OpenAI
+from llmcli.providers.think_tags import ThinkTags
+from llmcli.types import ChatRequest, HttpRequest
+
+
+class OpenAICompatible(OpenAI):
+    """A server that speaks the dialect. It takes nothing that is OpenAI's own: no key, no address, no header."""
+
+    id = "openai-compatible"
+    name = "OpenAI-compatible server"
+    default_base_url: ClassVar[str | None] = None
+    base_url_env: ClassVar[tuple[str, ...]] = ()
+    default_model: str | None = None
+    api_key = ApiKey(required=False, hint="if the server wants one, api_key of its table in the configuration")
+    capabilities = Capabilities(thinking=True)
+    # The dialect has no highest temperature that all servers share.
+    settings: ClassVar[Mapping[str, Setting]] = {
+        "max_tokens": Setting(min=1),
+        "temperature": Setting(min=0),
+        "top_p": Setting(min=0, max=1),
+    }
+    config_keys: ClassVar[Mapping[str, ConfigKey]] = {
+        "think_open": ConfigKey("the chat template opens <think>: text up to </think> is thinking", type=bool)
+    }
+    quirks: ClassVar[tuple[str, ...]] = ()
+
+    token_field = "max_tokens"
+    system_role = "system"
+    think_tags = ("think", "thinking", "thought", "reasoning")
+
+    def think_splitter(self) -> ThinkTags:
+        """See `OpenAI.think_splitter`."""
+        return ThinkTags(self.think_tags, opened=bool(self.config.own.get("think_open")))
+
+
+# --- OpenAI's models elsewhere --------------------------------------------------------------------
+
+
+class Azure(OpenAI):
+    """
+    Azure OpenAI, where the model is the name of a deployment.
+
+    The v1 API as a rule; with `api_version` the older one, whose addresses name the deployment (vendor docs).
+    """
+
+    id = "azure"
+    name = "Azure OpenAI"
+    default_base_url = None
+    base_url_env = ("AZURE_OPENAI_ENDPOINT", "AZURE_API_BASE")
+    default_model = None
+    api_key = ApiKey(
+        env=("AZURE_OPENAI_API_KEY", "AZURE_API_KEY"),
+        header="api-key",
+        scheme="",
+        placeholder="",
+        hint="https://portal.azure.com, the resource, Keys and Endpoint",
+    )
+    config_keys: ClassVar[Mapping[str, ConfigKey]] = {
+        "api_version": ConfigKey("YYYY-MM-DD[-preview]: use the API before v1", env=("OPENAI_API_VERSION",))
+    }
+    quirks = (
+        "The model is the name of your deployment.",
+        "models lists what the resource could deploy, not what is deployed.",
+    )
+
+    @classmethod
+    def resolve_base_url(cls, url: str) -> str:
+        """The v1 address of a resource, from its endpoint or from any address under it."""
+        parts = urlsplit(url.strip())
+        resource = re.split(r"/openai(?=/|$)", parts.path)[0].rstrip("/")
+        return f"{parts.scheme}://{parts.netloc}{resource}/openai/v1"
+
+    def chat_url(self, request: ChatRequest) -> str:
+        """See `OpenAI.chat_url`."""
+        return self._versioned(f"/deployments/{quote(request.model, safe='')}{self.chat_path}", self.chat_path)
+
+    def extra_headers(self) -> dict[str, str]:
+        """See `OpenAI.extra_headers`."""
+        return {}
+
+    def models_request(self, cursor: str | None = None) -> HttpRequest | None:
+        """See `HTTPProvider.models_request`."""
+        return HttpRequest("GET", self._versioned("/models", "/models"), {"Accept": "application/json"})
+
+    def _versioned(self, legacy: str, v1: str) -> str:
+        version = self.config.own.get("api_version")
+        if not version:
+            return self.url(v1)
+        return f"{self.url('').removesuffix('/v1')}{legacy}?{urlencode({'api-version': str(version)})}"
+
+
+# --- in the cloud ---------------------------------------------------------------------------------
+
+
+class Together(OpenAICompatible):
+    """Together AI."""
+
+    id = "together"
+    name = "Together AI"
+    default_base_url = "https://api.together.ai/v1"
+    api_key = ApiKey(env=("TOGETHER_API_KEY",), hint="https://api.together.ai/settings/api-keys")
+    quirks = ("Model names are exact: organization/name.",)
+
+
+class Groq(OpenAICompatible):
+    """Groq."""
+
+    id = "groq"
+    name = "Groq"
+    default_base_url = "https://api.groq.com/openai/v1"
+    api_key = ApiKey(env=("GROQ_API_KEY",), placeholder="gsk_...", hint="https://console.groq.com/keys")
+    reasoning_field = "reasoning"
+    quirks = (
+        "The options logprobs, top_logprobs and logit_bias are refused.",
+        "A temperature of 0 becomes 1e-8.",
+        "models lists audio models too.",
+    )
+
+
+class Mistral(OpenAICompatible):
+    """Mistral AI."""
+
+    id = "mistral"
+    name = "Mistral AI"
+    default_base_url = "https://api.mistral.ai/v1"
+    api_key = ApiKey(env=("MISTRAL_API_KEY",), placeholder="", hint="https://console.mistral.ai/api-keys")
+    seed_field = "random_seed"
+    stream_options = False  # 422, and the usage comes without (openai/openai-agents-python#442)
+    call_id_length = 9
+    quirks = ("Options that the API does not know are refused.", "403 means that the plan lacks the model.")
+
+
+class DeepSeek(OpenAICompatible):
+    """DeepSeek."""
+
+    id = "deepseek"
+    name = "DeepSeek"
+    default_base_url = "https://api.deepseek.com"
+    default_model = "deepseek-flash"
+    api_key = ApiKey(env=("DEEPSEEK_API_KEY",), hint="https://platform.deepseek.com/api_keys")
+    reasoning_echo = "tool_turns"
+    quirks = (
+        'Models think unless --option thinking=\'{"type":"disabled"}\' says otherwise.',
+        "While a model thinks, temperature and top-p are ignored or refused.",
+    )
+
+
+class OpenRouter(OpenAICompatible):
+    """OpenRouter."""
+
+    id = "openrouter"
+    name = "OpenRouter"
+    default_base_url = "https://openrouter.ai/api/v1"
+    api_key = ApiKey(env=("OPENROUTER_API_KEY",), placeholder="sk-or-...", hint="https://openrouter.ai/settings/keys")
+    reasoning_echo = "tool_turns"
+    reasoning_field = "reasoning"
+    quirks = ("models needs no key, so it cannot tell whether the key is good.",)
+
+
+class XAI(OpenAICompatible):
+    """xAI."""
+
+    id = "xai"
+    name = "xAI"
+    default_base_url = "https://api.x.ai/v1"
+    api_key = ApiKey(env=("XAI_API_KEY",), placeholder="xai-...", hint="https://console.x.ai")
+    quirks = (
+        "Reasoning models refuse stop.",
+        "Reasoning tokens are not among the completion tokens.",
+        "models leaves out older models that are still served.",
+    )
+
+
+class Fireworks(OpenAICompatible):
+    """Fireworks AI."""
+
+    id = "fireworks"
+    name = "Fireworks AI"
+    default_base_url = "https://api.fireworks.ai/inference/v1"
+    api_key = ApiKey(env=("FIREWORKS_API_KEY",), placeholder="fw_...", hint="https://fireworks.ai/account/api-keys")
+    quirks = (
+        "Model names begin with accounts/fireworks/models/.",
+        "models lists models that are not deployed.",
+        "Options that the API does not know are refused.",
+    )
+
+
+class Perplexity(OpenAICompatible):
+    """Perplexity, whose models search the web: `citations` and `search_results` are among the metadata."""
+
+    id = "perplexity"
+    name = "Perplexity"
+    default_base_url = "https://api.perplexity.ai"
+    default_model = "sonar"
+    known_models = ("sonar", "sonar-pro", "sonar-reasoning-pro", "sonar-deep-research")
+    api_key = ApiKey(
+        env=("PERPLEXITY_API_KEY", "PERPLEXITYAI_API_KEY"),
+        placeholder="pplx-...",
+        hint="https://www.perplexity.ai/settings/api",
+    )
+    stream_options = False  # every chunk has the usage (vendor SDK)
+    quirks = ("The models are not listed by the service.", "Tools are not supported.")
+
+    def models_request(self, cursor: str | None = None) -> HttpRequest | None:
+        """See `HTTPProvider.models_request`."""
+        return None
+
+
+class Cerebras(OpenAICompatible):
+    """Cerebras."""
+
+    id = "cerebras"
+    name = "Cerebras"
+    default_base_url = "https://api.cerebras.ai/v1"
+    api_key = ApiKey(env=("CEREBRAS_API_KEY",), placeholder="csk-...", hint="https://cloud.cerebras.ai")
+    reasoning_field = "reasoning"
+
+
+class Nvidia(OpenAICompatible):
+    """NVIDIA NIM."""
+
+    id = "nvidia"
+    name = "NVIDIA NIM"
+    default_base_url = "https://integrate.api.nvidia.com/v1"
+    api_key = ApiKey(
+        env=("NVIDIA_API_KEY", "NVIDIA_NIM_API_KEY"), placeholder="nvapi-...", hint="https://build.nvidia.com"
+    )
+    stream_options = False  # what is accepted differs from model to model
+    quirks = ("Options differ from model to model.", "models lists models that do not chat.")
+
+
+class AI21(OpenAICompatible):
+    """AI21 Labs."""
+
+    id = "ai21"
+    name = "AI21 Labs"
+    default_base_url = "https://api.ai21.com/studio/v1"
+    default_model = "jamba-mini"
+    known_models = ("jamba-mini", "jamba-large")
+    api_key = ApiKey(env=("AI21_API_KEY",), placeholder="", hint="https://studio.ai21.com, Settings, API Keys")
+    capabilities = Capabilities()
+    settings: ClassVar[Mapping[str, Setting]] = {**OpenAICompatible.settings, "max_tokens": Setting(min=1, max=4096)}
+    quirks = ("The models are not listed by the service.",)
+
+    def models_request(self, cursor: str | None = None) -> HttpRequest | None:
+        """`None`: the service answers with an empty list, even without a key."""
+        return None
+
+
+class HuggingFaceRouter(OpenAICompatible):
+    """Hugging Face's router to many inference providers."""
+
+    id = "huggingface-router"
+    name = "Hugging Face router"
+    default_base_url = "https://router.huggingface.co/v1"
+    api_key = ApiKey(
+        env=("HF_TOKEN", "HUGGINGFACE_HUB_TOKEN", "HUGGINGFACE_API_KEY"),
+        label="token",
+        placeholder="hf_...",
+        hint="https://huggingface.co/settings/tokens, with the permission to call inference providers",
+    )
+    quirks = (
+        "A model may name its provider: model:provider, model:fastest, model:cheapest.",
+        "The quirks are those of the provider that answers.",
+    )
+
+
+class GeminiOpenAI(OpenAICompatible):
+    """Google's Gemini through its OpenAI-compatible API."""
+
+    id = "gemini-openai"
+    name = "Gemini (OpenAI-compatible)"
+    default_base_url = "https://generativelanguage.googleapis.com/v1beta/openai"
+    api_key = ApiKey(
+        env=("GEMINI_API_KEY", "GOOGLE_API_KEY"), placeholder="AIza...", hint="https://aistudio.google.com/app/apikey"
+    )
+    quirks = (
+        "Options that the API does not know are refused.",
+        "Thinking counts against --max-tokens, so a small limit may leave no text.",
+    )
+
+
+class CohereOpenAI(OpenAICompatible):
+    """Cohere through its OpenAI-compatible API."""
+
+    id = "cohere-openai"
+    name = "Cohere (OpenAI-compatible)"
+    default_base_url = "https://api.cohere.ai/compatibility/v1"
+    api_key = ApiKey(env=("COHERE_API_KEY", "CO_API_KEY"), placeholder="", hint="https://dashboard.cohere.com/api-keys")
+    quirks = ("Citations and documents need Cohere's own API.",)
+
+
+class Moonshot(OpenAICompatible):
+    """Moonshot AI (Kimi)."""
+
+    id = "moonshot"
+    name = "Moonshot AI"
+    default_base_url = "https://api.moonshot.ai/v1"
+    api_key = ApiKey(env=("MOONSHOT_API_KEY",), hint="https://platform.kimi.ai/console/api-keys")
+    reasoning_echo = "tool_turns"
+    quirks = (
+        "The newer Kimi models fix temperature and top-p; leave them out.",
+        "In China the address is https://api.moonshot.cn/v1, with keys of its own.",
+    )
+
+
+class ZAI(OpenAICompatible):
+    """Z.ai (Zhipu)."""
+
+    id = "zai"
+    name = "Z.ai"
+    default_base_url = "https://api.z.ai/api/paas/v4"
+    api_key = ApiKey(env=("ZAI_API_KEY",), placeholder="", hint="https://z.ai/manage-apikey/apikey-list")
+    reasoning_echo = "tool_turns"
+    quirks = (
+        'Models think unless --option thinking=\'{"type":"disabled"}\' says otherwise; some always do.',
+        "The coding plan's address is https://api.z.ai/api/coding/paas/v4.",
+        "In China the address is https://open.bigmodel.cn/api/paas/v4, with keys of its own.",
+    )
+
+
+class DashScope(OpenAICompatible):
+    """Alibaba Cloud Model Studio (Qwen)."""
+
+    id = "dashscope"
+    name = "DashScope"
+    default_base_url = "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"
+    api_key = ApiKey(env=("DASHSCOPE_API_KEY",), hint="https://modelstudio.console.alibabacloud.com")
+    quirks = (
+        "A key belongs to a region: China is dashscope.aliyuncs.com, the US dashscope-us.aliyuncs.com.",
+        "Open Qwen3 models think only while streaming; else --option enable_thinking=false is needed.",
+        "models does not list all models.",
+    )
+
+
+class SiliconFlow(OpenAICompatible):
+    """SiliconFlow."""
+
+    id = "siliconflow"
+    name = "SiliconFlow"
+    default_base_url = "https://api.siliconflow.com/v1"
+    api_key = ApiKey(env=("SILICONFLOW_API_KEY",), hint="https://cloud.siliconflow.com/account/ak")
+    quirks = ("In China the address is https://api.siliconflow.cn/v1.",)
+
+
+# --- on your own machine --------------------------------------------------------------------------
+
+
+class LMStudio(OpenAICompatible):
+    """LM Studio."""
+
+    id = "lmstudio"
+    name = "LM Studio"
+    default_base_url = "http://localhost:1234/v1"
+    api_key = ApiKey(required=False, env=("LM_STUDIO_API_KEY", "LMSTUDIO_API_KEY"), hint="LM Studio, server settings")
+    quirks = ("For JSON it wants response_format json_schema; json_object is refused.",)
+
+
+class VLLM(OpenAICompatible):
+    """vLLM."""
+
+    id = "vllm"
+    name = "vLLM"
+    default_base_url = "http://localhost:8000/v1"
+    api_key = ApiKey(required=False, env=("VLLM_API_KEY",), hint="what the server was started with: --api-key")
+    reasoning_field = "reasoning"
+    quirks = ("The prompt and --max-tokens together must fit the context.",)
+
+
+class LlamaCpp(OpenAICompatible):
+    """llama.cpp's llama-server."""
+
+    id = "llamacpp"
+    name = "llama.cpp"
+    default_base_url = "http://localhost:9931/v1"
+    api_key = ApiKey(required=False, env=("LLAMA_API_KEY",), hint="what the server was started with: --api-key")
+    quirks = ("Older builds listen on port 8080: --base-url http://localhost:8080/v1.",)
+
+
+class Jan(OpenAICompatible):
+    """
+    Jan's local API server. It checks the Host header and may refuse a bare IP address, so the address has a name.
+    """
+
+    id = "jan"
+    name = "Jan"
+    default_base_url = "http://localhost:1337/v1"
+    api_key = ApiKey(required=False, placeholder="", hint="the key that you typed in Jan: Settings, Local API Server")
+    quirks = ("Jan may want the key that you typed in its settings.",)
+
+
+class LocalAI(OpenAICompatible):
+    """LocalAI."""
+
+    id = "localai"
+    name = "LocalAI"
+    default_base_url = "http://localhost:8080/v1"
+
+
+class DockerModelRunner(OpenAICompatible):
+    """Docker Model Runner."""
+
+    id = "docker-model-runner"
+    name = "Docker Model Runner"
+    default_base_url = "http://localhost:12434/engines/v1"
+    api_key = ApiKey(required=False, hint="none is needed; enable host-side TCP support in Docker")
+    quirks = (
+        "Inside a container the address is http://model-runner.docker.internal/engines/v1.",
+        "A model is loaded by the first request, so the first answer takes long.",
+    )
+
+
+class LiteLLM(OpenAICompatible):
+    """A LiteLLM proxy."""
+
+    id = "litellm"
+    name = "LiteLLM proxy"
+    default_base_url = "http://localhost:4000/v1"
+    api_key = ApiKey(
+        required=False, env=("LITELLM_API_KEY", "LITELLM_PROXY_API_KEY"), hint="a virtual key of the proxy"
+    )
+    quirks = ("The models are the aliases that the proxy is configured with.",)
