@@ -15,9 +15,10 @@ from llmcli.commands.setup import Ready, brief_call, make_ready, read_config
 from llmcli.commands.table import as_table
 from llmcli.config import Config
 from llmcli.deadlines import Deadlines
-from llmcli.errors import LlmError
+from llmcli.errors import ConfigurationError, LlmError
 from llmcli.output import Stdout
 from llmcli.provider import HTTPProvider, NativeProvider
+from llmcli.types import HttpRequest
 from llmcli.world import World
 
 _SECONDS = 10.0  # for one provider
@@ -64,16 +65,18 @@ def _configured(config: Config, world: World) -> list[str]:
 def _check(name: str, config: Config, world: World) -> tuple[dict[str, Any], LlmError | None]:
     started = time.monotonic()
     error: LlmError | None = None
+    accepted: bool | None = None
     try:
-        _ask(make_ready(name, config, world), world)
+        accepted = _ask(make_ready(name, config, world), world)
     except LlmError as exc:
         exc.provider = exc.provider or name
         error = exc
+        accepted = False if exc.status == 4 else None
     row: dict[str, Any] = {
         "id": name,
         "ok": error is None,
         "reachable": error is None or error.http_status is not None,
-        "key_accepted": error is None if error is None or error.status != 4 else False,
+        "key_accepted": accepted,
         "seconds": round(time.monotonic() - started, 3),
     }
     if error is not None:
@@ -81,12 +84,20 @@ def _check(name: str, config: Config, world: World) -> tuple[dict[str, Any], Llm
     return row, error
 
 
-def _ask(ready: Ready, world: World) -> None:
-    """The cheapest question that needs the key: the list of models."""
+def _ask(ready: Ready, world: World) -> bool | None:
+    """
+    Ask the cheapest question that needs the key, the list of models. Returns whether the key was taken; `None` where
+    no question but a chat would tell, and only the address could be tried.
+    """
     provider = ready.provider
-    if isinstance(provider, HTTPProvider):
-        provider.url("")
-        list_models(ready, world)
-    elif isinstance(provider, NativeProvider):
-        call = brief_call(ready, world, seconds=_SECONDS)
+    call = brief_call(ready, world, seconds=_SECONDS)
+    if isinstance(provider, NativeProvider):
         provider.health_check(native_call(provider, call, Deadlines(call.timeouts, started=call.started), stream=False))
+        return True
+    if not isinstance(provider, HTTPProvider):
+        raise ConfigurationError(f"{provider.config.id} is neither an HTTPProvider nor a NativeProvider")
+    if provider.models_request() is not None:
+        list_models(ready, world)
+        return ready.secret is not None or not provider.api_key.required or None
+    with call.transport.send(HttpRequest("GET", provider.url("/")), Deadlines(call.timeouts, started=call.started)):
+        return None
