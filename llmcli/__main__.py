@@ -28,8 +28,7 @@ def main() -> NoReturn:
     if sys.argv[1:] == ["--version"]:  # needs no parser
         from llmcli import __version__
 
-        print(f"llmcli {__version__}")
-        _leave(0)
+        _leave(_printed(f"llmcli {__version__}\n"))
     from llmcli.cli import run
 
     _leave(run(sys.argv[1:], started=STARTED, stdin=0 if stdin_open else None))
@@ -43,19 +42,23 @@ def _is_open(fd: int) -> bool:
     return True
 
 
-def _leave(status: int) -> NoReturn:
-    """
-    Leave without tearing the interpreter down, which takes a tenth of a short run. By now every answer is written and
-    every connection closed; what help and lists have left in stdout's buffer is flushed here.
-    """
+def _printed(line: str) -> int:
+    """Print a line without what `output` would load, and return the exit status."""
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        os.write(1, line.encode())
     except BrokenPipeError:
         signals.die(signals.SIGPIPE)
     except OSError as exc:
         os.write(2, f"llmcli: cannot write to stdout: {exc.strerror}\n".encode())
-        status = status or 11
+        return 11
+    return 0
+
+
+def _leave(status: int) -> NoReturn:
+    """
+    Leave without tearing the interpreter down, which takes a tenth of a short run. By now every answer is written,
+    nothing is buffered, and every connection is closed.
+    """
     os._exit(status)
 
 

@@ -4,7 +4,9 @@ The command line: options, help, and the outermost catcher. Layer 4: the only im
 Each command's body begins with the one import of its module: what `--help` does not need is not loaded for it.
 """
 
+import io
 import os
+import sys
 import traceback
 from typing import Annotated, Any, Literal
 
@@ -12,7 +14,7 @@ import typer
 
 from llmcli import __version__, signals
 from llmcli.errors import LlmError, UsageError
-from llmcli.output import ReaderGone, error_document, error_line
+from llmcli.output import Printed, ReaderGone, Stdout, error_document, error_line
 from llmcli.world import World
 
 app = typer.Typer(
@@ -104,14 +106,23 @@ def chat(
 
     world: World = ctx.obj
     world.quiet, world.debug = quiet, debug
-    world.json_errors = json or jsonl or format in ("json", "jsonl")
     given: dict[str, Any] = {
         name: () if value is None and name in _REPEATABLE else value for name, value in ctx.params.items()
     }
+    # A variable must not contradict a flag: these flags say all that it could.
+    for name, flags in (("model", ("provider",)), ("format", ("json", "jsonl", "extract"))):
+        if any(given[flag] for flag in flags) and _from_environment(ctx, name):
+            given[name] = None
+    world.json_errors = given["json"] or given["jsonl"] or given["format"] in ("json", "jsonl")
     command.run(command.Arguments(**given), world)
 
 
 _REPEATABLE = frozenset({"prompt", "file", "stop", "option", "fallback"})
+
+
+def _from_environment(ctx: typer.Context, parameter: str) -> bool:
+    source = ctx.get_parameter_source(parameter)
+    return source is not None and source.name == "ENVIRONMENT"
 
 
 @models_app.callback(invoke_without_command=True)
@@ -187,6 +198,7 @@ def run(argv: list[str], *, started: float, stdin: int | None = 0) -> int:
     """Run a command line and return its exit status. The only place that catches everything."""
     world = World(dict(os.environ), _config_directory(), stdin=stdin, started=started)
     try:
+        sys.stdout = io.TextIOWrapper(Printed(Stdout()), encoding="utf-8", write_through=True)  # type: ignore[type-var]  # a raw stream does
         return int(app(argv, prog_name="llmcli", standalone_mode=False, obj=world) or 0)
     except ReaderGone:
         signals.die(signals.SIGPIPE)
@@ -199,14 +211,21 @@ def run(argv: list[str], *, started: float, stdin: int | None = 0) -> int:
     except typer.TyperException as exc:
         world.json_errors = world.json_errors or "--json" in argv or "--jsonl" in argv
         return _report(_usage_error(exc), world)
+    except MemoryError:
+        return _report(LlmError("out of memory", hint="see `ulimit -v`; a shorter prompt needs less"), world)
     except Exception as exc:
         return _report_bug(exc, world)
 
 
 def _config_directory() -> str | None:
-    """The user's configuration directory; `None` where there is no home to have one in."""
+    """
+    The user's configuration directory; `None` where there is no home to have one in. A relative one would be a file of
+    the current directory, which anybody may have written: the XDG specification has it ignored.
+    """
+    if not os.path.isabs(os.environ.get("XDG_CONFIG_HOME", "/")):
+        del os.environ["XDG_CONFIG_HOME"]
     directory = typer.get_app_dir("llmcli")
-    return None if directory.startswith("~") else directory
+    return directory if os.path.isabs(directory) else None
 
 
 def _usage_error(exc: typer.TyperException) -> UsageError:

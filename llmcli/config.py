@@ -22,17 +22,18 @@ Table = Mapping[str, Any]
 
 
 class Key(NamedTuple):
-    """A configuration key: the TOML types that it takes, and what it means."""
+    """A configuration key: the TOML types that it takes, what it means, and the type of each item if it has some."""
 
     types: tuple[type, ...]
     help: str
+    items: type | None = None
 
 
 _TEXT, _NUMBER, _FLAG, _LIST, _TABLE = (str,), (int, float), (bool,), (list,), (dict,)
 
 TOP_KEYS: dict[str, Key] = {
     "default": Key(_TEXT, "The model when none is named: `provider/model`, or a provider's id for its default model."),
-    "aliases": Key(_TABLE, 'Short names: `name = "provider/model"`.'),
+    "aliases": Key(_TABLE, 'Short names: `name = "provider/model"`.', items=str),
     "chat": Key(_TABLE, "Defaults of `llmcli chat`."),
     "timeouts": Key(_TABLE, "Timeouts in seconds, for every provider."),
     "providers": Key(_TABLE, "One table for each provider: `[providers.ID]`."),
@@ -43,7 +44,7 @@ CHAT_KEYS: dict[str, Key] = {
     "show_thinking": Key(_FLAG, "Whether thinking is shown on stderr."),
     "retries": Key((int,), "Further attempts before the first output."),
     "retry_max_wait": Key(_NUMBER, "The longest wait in seconds that a provider may ask for."),
-    "fallback": Key(_LIST, "Models to try when the first cannot be had."),
+    "fallback": Key(_LIST, "Models to try when the first cannot be had.", items=str),
     "strict": Key(_FLAG, "Exit 12 when the model stops at a limit or a filter."),
 }
 TIMEOUT_KEYS: dict[str, Key] = {
@@ -80,7 +81,7 @@ SETTING_KEYS: dict[str, Key] = {
     "temperature": Key(_NUMBER, "Sampling temperature."),
     "max_tokens": Key((int,), "The most tokens of the answer."),
     "top_p": Key(_NUMBER, "Nucleus sampling."),
-    "stop": Key(_LIST, "Texts at which the answer ends."),
+    "stop": Key(_LIST, "Texts at which the answer ends.", items=str),
     "seed": Key((int,), "For answers that can be had again, as far as the provider can."),
 }
 
@@ -165,11 +166,22 @@ def check_table(table: Table, keys: Mapping[str, Key], path: str, prefix: str) -
         if name not in keys:
             near = nearest(name, keys)
             raise ConfigurationError(f"{path}: unknown key {dotted}", hint=f"did you mean {near}?" if near else None)
-        types = keys[name].types
-        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            wanted = " or ".join({str: "text", int: "a number", float: "a number", bool: "true or false",
-                                  list: "a list", dict: "a table"}[kind] for kind in types[:1])  # fmt: skip
-            raise ConfigurationError(f"{path}: {dotted} should be {wanted}, not {value!r}")
+        key = keys[name]
+        _check_type(value, key.types, path, dotted)
+        if key.items is not None:
+            inner = value.items() if isinstance(value, dict) else ((str(at), item) for at, item in enumerate(value, 1))
+            for item_name, item in inner:
+                _check_type(item, (key.items,), path, f"{dotted}.{item_name}")
+
+
+_TYPE_NAMES = {str: "text", int: "a number", float: "a number", bool: "true or false", list: "a list", dict: "a table"}
+
+
+def _check_type(value: Any, types: tuple[type, ...], path: str, dotted: str) -> None:
+    """The message has no value in it: what stands in the wrong place may be a key."""
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        found = _TYPE_NAMES.get(type(value), "a date or time")
+        raise ConfigurationError(f"{path}: {dotted} should be {_TYPE_NAMES[types[0]]}, not {found}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -180,6 +192,15 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 # --- one provider ---------------------------------------------------------------------------------
+
+
+def provider_table(config: Config, provider_id: str) -> Table:
+    """The table of a provider, empty if it has none. Raises `ConfigurationError` if it is no table."""
+    table: Any = config.providers.get(provider_id, {})
+    path, dotted = config.sources.get(provider_id, ""), f"providers.{provider_id}"
+    _check_type(table, _TABLE, path, dotted)
+    _check_type(table.get("adapter", ""), _TEXT, path, f"{dotted}.adapter")
+    return cast(Table, table)
 
 
 class ProviderSetup(NamedTuple):
@@ -209,11 +230,12 @@ def provider_setup(
     The base URL is that of the flag, else of its table, else of the environment variable that its ecosystem has, else
     the provider's default. A configured provider with an id of its own never reads another's environment variables.
     """
-    table = dict(config.providers.get(provider_id, {}))
+    table = dict(provider_table(config, provider_id))
     path = config.sources.get(provider_id, "")
     models = table.pop("models", [])
     if isinstance(models, dict):
         for name, override in models.items():
+            _check_type(override, _TABLE, path, f"providers.{provider_id}.models.{name}")
             _check_provider(override, cls, path, f"providers.{provider_id}.models.{name}")
         table = _deep_merge(table, models.get(model, {}))
     _check_provider(table, cls, path, f"providers.{provider_id}")
@@ -374,6 +396,8 @@ def _read_key_file(path: str) -> str:
 
 
 def _run_key_command(command: str) -> str:
+    if not command.strip():
+        raise AuthenticationFailed("api_key.command is empty")
     try:
         done = subprocess.run(shlex.split(command), capture_output=True, text=True, timeout=30, check=False)
     except (OSError, ValueError, subprocess.TimeoutExpired) as exc:
@@ -410,6 +434,7 @@ def _is_private(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        return ip_address(host).is_private
+        address = ip_address(host)
     except ValueError:
         return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_private

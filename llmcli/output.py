@@ -5,6 +5,7 @@ stdout is the answer and nothing else. What is piped is exactly the model's text
 colour and escaping happen on a terminal only.
 """
 
+import io
 import json
 import os
 import re
@@ -36,14 +37,23 @@ class ReaderGone(BaseException):
 # --- where to write -------------------------------------------------------------------------------
 
 
-class Sink(Protocol):
-    """A place for the answer. `written` counts bytes."""
+class Place(Protocol):
+    """Where a writer writes. `written` counts bytes; `tty` says that a person reads it."""
 
-    tty: bool
-    written: int
+    @property
+    def tty(self) -> bool:
+        """Whether it is a terminal."""
+
+    @property
+    def written(self) -> int:
+        """The bytes written so far."""
 
     def write(self, data: bytes) -> None:
         """Write all of it, now. Raises `OutputFailed` or `ReaderGone`."""
+
+
+class Sink(Place, Protocol):
+    """A place for the answer, which is kept or not."""
 
     def commit(self) -> None:
         """The answer is complete. Raises `OutputFailed` if the last bytes cannot be kept."""
@@ -64,6 +74,7 @@ class Stdout:
         except OSError:
             raise OutputFailed("stdout is closed") from None
         self._fd = fd
+        self._amid_line = False
         self.tty = os.isatty(fd)
         self.written = 0
 
@@ -76,6 +87,7 @@ class Stdout:
         except OSError as exc:
             raise OutputFailed(f"cannot write to stdout: {exc.strerror}") from exc
         self.written += len(data)
+        self._amid_line = not data.endswith(b"\n")
 
     def commit(self) -> None:
         """See `Sink`. Some file systems report a full disk only when the file is closed."""
@@ -86,8 +98,24 @@ class Stdout:
 
     def abort(self) -> None:
         """See `Sink`. On a terminal the shell's prompt gets a line of its own."""
-        if self.tty and self.written:
+        if self.tty and self._amid_line:
             self.write(b"\n")
+
+
+class Printed(io.RawIOBase):
+    """What a library prints is written as an answer is, and fails like one. For an `io.TextIOWrapper`."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """All of it, now."""
+        self._place.write(bytes(data))
+        return len(data)
 
 
 class OutputFile:
@@ -103,18 +131,18 @@ class OutputFile:
         self._path = os.path.realpath(path)
         self._temporary: str | None = None
         try:
-            self._fd = self._open()
+            self._fd = self._open(path)
         except OSError as exc:
             raise OutputFailed(f"cannot write {path}: {exc.strerror}") from exc
 
-    def _open(self) -> int:
-        mode = os.stat(self._path).st_mode if os.path.exists(self._path) else None
+    def _open(self, path: str) -> int:
+        mode = os.stat(path).st_mode if os.path.exists(path) else None
         if mode is not None and stat.S_ISDIR(mode):
             raise IsADirectoryError(21, "it is a directory")
-        if mode is not None and not os.access(self._path, os.W_OK):
+        if mode is not None and not os.access(path, os.W_OK):
             raise PermissionError(13, "it is read-only")
         if mode is not None and not stat.S_ISREG(mode):
-            return os.open(self._path, os.O_WRONLY)
+            return os.open(path, os.O_WRONLY)  # by the name that was given: that of a pipe in /dev/fd has no real path
         folder, name = os.path.split(self._path)
         temporary = os.path.join(folder, f".{name[:200]}.{os.getpid()}.tmp")
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -212,10 +240,10 @@ class Look(NamedTuple):
     width: int = 80
 
 
-Writer = Callable[[Iterable[Event], Sink, Look, Callable[[], Reply]], None]
+Writer = Callable[[Iterable[Event], Place, Look, Callable[[], Reply]], None]
 
 
-def write_text(events: Iterable[Event], sink: Sink, look: Look, reply: Callable[[], Reply]) -> None:
+def write_text(events: Iterable[Event], sink: Place, look: Look, reply: Callable[[], Reply]) -> None:
     """The model's text as it arrives: byte for byte, or with control characters shown when a terminal reads it."""
     if look.raw or not sink.tty:
         for event in events:
@@ -233,7 +261,7 @@ def write_text(events: Iterable[Event], sink: Sink, look: Look, reply: Callable[
         sink.write(f"{shown}\n".encode())
 
 
-def write_markdown(events: Iterable[Event], sink: Sink, look: Look, reply: Callable[[], Reply]) -> None:
+def write_markdown(events: Iterable[Event], sink: Place, look: Look, reply: Callable[[], Reply]) -> None:
     """Markdown rendered block by block: a block is printed once, when it is complete."""
     if look.raw:
         write_text(events, sink, look, reply)
@@ -248,8 +276,9 @@ def write_markdown(events: Iterable[Event], sink: Sink, look: Look, reply: Calla
         )  # fmt: skip
         with console.capture() as capture:
             console.print(Markdown(block, hyperlinks=False))
-        # rich pads every line with spaces; a terminal needs none of them.
-        sink.write(re.sub(r"[ \t]+$", "", capture.get(), flags=re.MULTILINE).encode())
+        # rich pads every line with spaces, and some blocks with blank lines; a terminal needs neither.
+        shown = re.sub(r"[ \t]+$", "", capture.get(), flags=re.MULTILINE).strip("\n")
+        sink.write(f"{shown}\n".encode())
 
     blocks = Blocks()
     first = True
@@ -294,14 +323,14 @@ def _lines(pieces: Iterable[str]) -> Iterator[str]:
         yield held
 
 
-def write_json(events: Iterable[Event], sink: Sink, look: Look, reply: Callable[[], Reply]) -> None:
+def write_json(events: Iterable[Event], sink: Place, look: Look, reply: Callable[[], Reply]) -> None:
     """One document when the answer is complete, and nothing when it never is."""
     for _ in events:
         pass
     sink.write(_json_line(reply_document(reply())))
 
 
-def write_jsonl(events: Iterable[Event], sink: Sink, look: Look, reply: Callable[[], Reply]) -> None:
+def write_jsonl(events: Iterable[Event], sink: Place, look: Look, reply: Callable[[], Reply]) -> None:
     """A line for each piece, `done: false`; the last has `done: true` and the metadata."""
     for event in events:
         if type(event) is TextDelta:

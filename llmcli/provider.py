@@ -123,7 +123,8 @@ class Provider:
             value = getattr(request, name, None)
             if value is None:
                 continue
-            if (setting.min is not None and value < setting.min) or (setting.max is not None and value > setting.max):
+            # The comparisons are written so that nan is out of every range.
+            if not ((setting.min is None or value >= setting.min) and (setting.max is None or value <= setting.max)):
                 low, high = ("" if end is None else f"{end:g}" for end in (setting.min, setting.max))
                 allowed = (
                     f"between {low} and {high}" if low and high else f"at least {low}" if low else f"at most {high}"
@@ -241,9 +242,18 @@ def with_headers(request: HttpRequest, headers: Mapping[str, str]) -> HttpReques
 
 
 def json_request(url: str, body: Mapping[str, Json], *, stream: bool = False) -> HttpRequest:
-    """A POST of a JSON document. Text stays UTF-8: escaping would multiply the size of a large prompt."""
+    """
+    A POST of a JSON document. Text stays UTF-8: escaping would multiply the size of a large prompt.
+
+    Raises `UsageError` for what JSON cannot say.
+    """
     headers = {"Content-Type": "application/json", "Accept": "text/event-stream" if stream else "application/json"}
-    encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    try:
+        encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise UsageError("the request holds text that is not UTF-8") from None
+    except ValueError:
+        raise UsageError("the request holds a number that JSON does not have (nan or infinity)") from None
     return HttpRequest("POST", url, headers, encoded)
 
 

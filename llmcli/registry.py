@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from llmcli.config import Config, nearest
+from llmcli.config import Config, nearest, provider_table
 from llmcli.errors import ConfigurationError
 from llmcli.provider import Provider
 
@@ -76,7 +76,7 @@ def load(provider_id: str, config: Config) -> type[Provider]:
     """
     The class of a provider. Raises `ConfigurationError` for an unknown id (with the nearest one) or a broken plugin.
     """
-    adapter = config.providers.get(provider_id, {}).get("adapter", provider_id)
+    adapter = provider_table(config, provider_id).get("adapter", provider_id)
     if adapter in BUILT_IN:
         return _import(BUILT_IN[adapter])
     plugins = _entry_points()
@@ -124,7 +124,7 @@ def resolve(name: str | None, provider: str | None, config: Config) -> Target:
     head, slash, model = name.partition("/")
     if head in BUILT_IN or head in config.providers or head in _entry_points():
         return Target(head, model or None)
-    if slash or config.default is None:
+    if slash or config.default in (None, name):
         near = nearest(head, [*known_ids(config), *config.aliases])
         raise ConfigurationError(
             f"{head!r} is no known provider in {name!r}" if slash else f"{name!r} is no known provider or alias",
@@ -132,7 +132,7 @@ def resolve(name: str | None, provider: str | None, config: Config) -> Target:
             if near
             else "a model is named provider/model; see `llmcli providers`",
         )
-    return Target(resolve(None, None, config).provider, name)
+    return Target(resolve(config.default, None, config._replace(default=None)).provider, name)
 
 
 def _import(path: str) -> type[Provider]:

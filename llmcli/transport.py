@@ -53,8 +53,19 @@ class Proxy(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """The URL without user and password."""
-        return re.sub(r"//[^/@]*@", "//", self.url)
+        """The URL without user and password, wherever in it they are thought to end."""
+        return re.sub(r"//.*@", "//", self.url)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the URL can be dialled."""
+        found = re.fullmatch(r"https?://(?:[^/]*@)?(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?/?", self.url)
+        return found is not None and 0 < int(found[1] or 80) < 65536
+
+    @property
+    def label(self) -> str:
+        """How an error names it."""
+        return f"proxy {self.shown} ({self.source})"
 
 
 class Response:
@@ -146,6 +157,8 @@ class Transport:
                 ) as answer:
                     headers = _header_map(answer.headers)
                     exchange.answered(answer.status, headers)
+                    if answer.status == 407 and proxy:
+                        raise _proxy_error(proxy, "407")
                     if 300 <= answer.status < 400:
                         raise _redirect(answer.status, headers)
                     yield Response(answer.status, headers, exchange.body(answer.iter_stream()))
@@ -161,10 +174,13 @@ class Transport:
         context = self._tls() if url.startswith("https:") or (proxy and proxy.url.startswith("https:")) else None
         if proxy is None:
             return httpcore.ConnectionPool(ssl_context=context, network_backend=backend)
-        if not re.match(r"https?://[^/]", proxy.url):
-            raise NetworkFailed(
-                f"{proxy.source} is no usable proxy URL: {proxy.shown}", hint="it should look like http://host:port"
+        if not proxy.usable:
+            error = NetworkFailed(
+                f"{proxy.source} is no usable proxy URL: {proxy.shown}",
+                hint="it should look like http://host:port, or http://user:password@host:port with / as %2F",
             )
+            error.retryable = False
+            raise error
         return httpcore.HTTPProxy(
             proxy.shown,
             proxy_auth=_userinfo(proxy.url),
@@ -191,7 +207,7 @@ class Transport:
                 else:
                     context.load_verify_locations(cafile=path)
             except (OSError, ssl.SSLError) as exc:
-                raise ConfigurationError(f"cannot read the CA bundle {path}: {exc}") from exc
+                raise ConfigurationError(f"cannot read the CA bundle {path}: {_strerror(exc)}") from exc
         if self._ca_bundle or paths:
             return context
         system = ssl.get_default_verify_paths().openssl_capath
@@ -234,12 +250,17 @@ class _Exchange:
         self._deadlines = deadlines
         self._proxy = proxy
         self._log = log
+        self._tunnelling = False
         self._sent = False
         self._started = time.monotonic()
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """httpcore tells of each step; sending the request's head ends the phase of connecting."""
-        if event == "http11.send_request_headers.started" and info["request"].method != b"CONNECT":
+        if event != "http11.send_request_headers.started":
+            return
+        if info["request"].method == b"CONNECT":
+            self._tunnelling = True
+        else:
             self._sent = True
             self._deadlines.waiting()
             self._log("connected", seconds=self._elapsed())
@@ -270,15 +291,15 @@ class _Exchange:
     @property
     def _peer(self) -> str:
         if self._proxy and not self._sent:
-            return f"proxy {self._proxy.shown} ({self._proxy.source})"
-        return f"{self._host}:{self._port}"
+            return self._proxy.label
+        return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
 
     def translate(self, exc: Exception, certificate: Callable[..., dict[str, Any]]) -> LlmError:
         """Our error for an exception of the HTTP library."""
         if isinstance(exc, httpcore.TimeoutException):
             return self._deadlines.expired()
-        if isinstance(exc, httpcore.ProxyError):
-            return self._proxy_error(str(exc))
+        if self._proxy and not self._sent and isinstance(exc, httpcore.ProxyError | httpcore.RemoteProtocolError):
+            return _proxy_error(self._proxy, str(exc))
         if isinstance(exc, httpcore.UnsupportedProtocol):
             return UsageError(f"unsupported URL: {exc}")
         if isinstance(exc, httpcore.LocalProtocolError):
@@ -289,18 +310,29 @@ class _Exchange:
         while not isinstance(cause, OSError) and (below := cause.__cause__ or cause.__context__) is not None:
             cause = below  # the pool raises `from None`, which hides the cause but keeps it
         if isinstance(cause, ssl.SSLError) and not self._sent:
-            return _tls_error(cause, self._host, self._port, certificate)
+            return self._handshake_error(cause, certificate)
         if not self._sent:
             return _connect_error(cause, self._peer)
         return NetworkFailed(f"the connection to {self._peer} was lost: {_strerror(cause)}")
 
-    def _proxy_error(self, text: str) -> LlmError:
-        wants = text.startswith("407")
-        what = "wants authentication" if wants else f"refused the connection: {text}"
-        hint = "put user and password into its URL: http://user:password@host:port" if wants else None
-        error = NetworkFailed(f"{self._peer} {what}", hint=hint)
-        error.retryable = False
-        return error
+    def _handshake_error(self, cause: ssl.SSLError, certificate: Callable[..., dict[str, Any]]) -> LlmError:
+        """The host's, or the proxy's. Behind a proxy the certificate is not looked at again: no way leads past it."""
+        if self._proxy is None:
+            return _tls_error(cause, self._host, self._peer, lambda **check: certificate(self._host, self._port, **check))
+        if self._tunnelling:
+            return _tls_error(cause, self._host, f"{self._host}:{self._port}", lambda **check: {})
+        return _tls_error(cause, self._proxy.label, self._proxy.label, lambda **check: {})
+
+
+def _proxy_error(proxy: Proxy, text: str) -> NetworkFailed:
+    """A proxy said no, or nothing that can be understood."""
+    if text.startswith("407"):
+        what, hint = "wants authentication", "put user and password into its URL: http://user:password@host:port"
+    else:
+        what, hint = f"refused the connection: {_readable(text)}", None
+    error = NetworkFailed(f"{proxy.label} {what}", hint=hint)
+    error.retryable = False
+    return error
 
 
 def _protocol_error(text: str) -> ProviderFailed:
@@ -308,11 +340,16 @@ def _protocol_error(text: str) -> ProviderFailed:
         return ProviderFailed("the connection was closed in the middle of the answer")
     if "without sending a response" in text:
         return ProviderFailed("the server closed the connection without an answer")
-    return ProviderFailed(f"the server does not speak HTTP: {text[:200]}", hint="check the base URL")
+    return ProviderFailed(f"the server does not speak HTTP: {_readable(text)}", hint="check the base URL")
+
+
+def _readable(text: str) -> str:
+    """What the HTTP library says, without Python's signs around what it quotes."""
+    return re.sub(r"bytearray\(b(.*)\)", r"\1", text.rstrip("."))[:200]
 
 
 def _redirect(status: int, headers: Mapping[str, str]) -> ProviderFailed:
-    location = re.sub(r"//[^/@]*@", "//", headers.get("location", "nowhere"))[:200]
+    location = re.sub(r"//[^/]*@", "//", headers.get("location", "nowhere"))[:200]
     error = ProviderFailed(
         f"redirect to {location} refused: following it would carry the key and the prompt along",
         hint="if that is the right address, use it as the base URL",
@@ -325,7 +362,7 @@ def _redirect(status: int, headers: Mapping[str, str]) -> ProviderFailed:
 def _connect_error(cause: BaseException, peer: str) -> NetworkFailed:
     code = cause.errno if isinstance(cause, OSError) else None
     if code == errno.ECONNREFUSED:
-        local = peer.startswith(("127.", "localhost", "::1"))
+        local = peer.startswith(("127.", "localhost:", "[::1]"))
         return NetworkFailed(f"connection refused by {peer}", hint="is the server running?" if local else None)
     if code in (errno.EMFILE, errno.ENFILE):
         return NetworkFailed("too many open files", hint="see `ulimit -n`")
@@ -333,34 +370,36 @@ def _connect_error(cause: BaseException, peer: str) -> NetworkFailed:
 
 
 def _strerror(cause: BaseException) -> str:
+    if isinstance(cause, ssl.SSLError) and cause.reason:
+        return cause.reason.lower().replace("_", " ")
     return (cause.strerror if isinstance(cause, OSError) else None) or str(cause) or type(cause).__name__
 
 
 # --- TLS ------------------------------------------------------------------------------------------
 
 
-def _tls_error(cause: ssl.SSLError, host: str, port: int, certificate: Callable[..., dict[str, Any]]) -> NetworkFailed:
+def _tls_error(cause: ssl.SSLError, host: str, peer: str, certificate: Callable[..., dict[str, Any]]) -> NetworkFailed:
     """What failed in the handshake, with what a person needs to see of the certificate."""
     code = getattr(cause, "verify_code", 0)
     hint = None
     if code in (9, 10):  # not yet valid, expired
-        found = certificate(host, port, check_host=True)
+        found = certificate(check_host=True)
         dates = f" (valid from {found.get('notBefore')} to {found.get('notAfter')})" if found else ""
         what = "is not yet valid" if code == 9 else "has expired"
         message = (
             f"the certificate of {host} {what}{dates}; the clock here says {time.strftime('%b %d %H:%M:%S %Y %Z')}"
         )
-    elif code == 62:  # hostname mismatch
-        found = certificate(host, port, check_host=False)
+    elif code in (62, 64):  # hostname mismatch, address mismatch
+        found = certificate(check_host=False)
         names = ", ".join(name for _, name in found.get("subjectAltName", ())) or "other names"
         message = f"the certificate is not for {host} but for {names}"
     elif code in (2, 18, 19, 20, 21):
         message = f"the certificate of {host} is signed by an authority that is not trusted here"
         hint = "give that authority's certificate with --ca-bundle FILE or SSL_CERT_FILE"
     elif "WRONG_VERSION_NUMBER" in str(cause) or "UNEXPECTED_EOF" in str(cause) or "record layer" in str(cause):
-        message, hint = f"{host}:{port} did not speak TLS", "is the URL meant to be http://?"
+        message, hint = f"{peer} did not speak TLS", "is the URL meant to be http://?"
     else:
-        message = f"the TLS handshake with {host}:{port} failed: {cause.reason or 'closed by the server'}"
+        message = f"the TLS handshake with {peer} failed: {_strerror(cause)}"
     error = NetworkFailed(message, hint=hint)
     error.retryable = False
     return error
@@ -401,7 +440,7 @@ def proxy_for(url: str, env: Mapping[str, str], configured: str | None = None) -
 def is_loopback(host: str) -> bool:
     """Whether a host name or address means this machine."""
     host = host.strip("[]").lower()
-    return host == "localhost" or host.endswith(".localhost") or host.startswith("127.") or host == "::1"
+    return host in ("localhost", "::1") or host.endswith(".localhost") or bool(re.fullmatch(r"127(\.\d+){3}", host))
 
 
 def _exempt(host: str, no_proxy: str) -> bool:
@@ -424,14 +463,14 @@ def _exempt(host: str, no_proxy: str) -> bool:
     return False
 
 
-def _userinfo(url: str) -> tuple[str, str] | None:
-    found = re.match(r"[a-z]+://([^/@]*)@", url)
+def _userinfo(url: str) -> tuple[bytes, bytes] | None:
+    found = re.match(r"[a-z]+://([^/]*)@", url)
     if not found:
         return None
-    from urllib.parse import unquote
+    from urllib.parse import unquote_to_bytes
 
     user, _, password = found.group(1).partition(":")
-    return unquote(user), unquote(password)
+    return unquote_to_bytes(user), unquote_to_bytes(password)
 
 
 # --- the network under the HTTP library -----------------------------------------------------------
@@ -474,8 +513,10 @@ class _Backend(httpcore.NetworkBackend):
         def look_up() -> None:
             try:
                 found.extend(self._resolve(host, port, type=socket.SOCK_STREAM))
-            except (OSError, UnicodeError) as exc:
+            except OSError as exc:
                 found.append(exc)
+            except UnicodeError:
+                found.append(OSError("it is no valid host name"))
 
         thread = threading.Thread(target=look_up, daemon=True)
         thread.start()

@@ -21,7 +21,8 @@ def _is_tty(fd: int) -> bool:
 class World:
     """
     What a command may touch. `stdin` is a file descriptor, `None` when it is closed; `started` the monotonic time at
-    which the process began; `directory` the user's configuration directory; `json_errors` whether errors are JSON.
+    which the process began; `directory` the user's configuration directory; `json_errors` whether errors are JSON;
+    `spinning` whether a spinner stands on the current line of stderr.
     """
 
     stdout = 1
@@ -36,6 +37,7 @@ class World:
         self.quiet = False
         self.json_errors = False
         self.debug = False
+        self.spinning = False
 
     def is_tty(self, fd: int | None) -> bool:
         """Whether a descriptor is a terminal."""
@@ -48,7 +50,8 @@ class World:
 
     def say(self, line: str) -> None:
         """A line on stderr: redacted, and with control characters shown."""
-        self.write_stderr(visible(self.redactor.clean(line)) + "\n")
+        erase = "\r\x1b[K" if self.spinning else ""
+        self.write_stderr(erase + visible(self.redactor.clean(line)) + "\n")
 
     def write_stderr(self, text: str) -> None:
         """Text on stderr as it is. That stderr cannot be written must not change what the program does."""

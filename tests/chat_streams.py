@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
-from llmcli.provider import HTTPProvider, read_whole
+from llmcli.framing import Framing
+from llmcli.provider import HTTPProvider, Reader, read_whole
 from llmcli.types import Event, Finish, Json, Metadata, TextDelta, ThinkingDelta, ToolCall, Usage
 
 
@@ -27,15 +29,16 @@ def whole(finish: str | None = "stop", /, **fields: Any) -> dict[str, Any]:
 def stream_events(provider: HTTPProvider, *pieces: bytes) -> Iterator[Event]:
     """The events of a stream that arrives in these pieces. Nothing is read after `Finish`."""
     reader, framing = provider.reader(), provider.framing()
-    for piece in pieces:
-        for record in framing.feed(piece):
-            for event in reader.feed(record):
-                yield event
-                if isinstance(event, Finish):
-                    return
-    for record in framing.end():
-        yield from reader.feed(record)
-    yield from reader.end()
+    records = chain(chain.from_iterable(map(framing.feed, pieces)), _late(framing))
+    for event in chain(chain.from_iterable(map(reader.feed, records)), _late(reader)):
+        yield event
+        if isinstance(event, Finish):
+            return
+
+
+def _late(ending: Framing | Reader) -> Iterator[Any]:
+    """What the end of the body completes; asked for only when it is reached."""
+    yield from ending.end()
 
 
 def read(provider: HTTPProvider, *chunks: object, done: bool = True) -> list[Event]:

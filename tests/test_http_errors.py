@@ -459,66 +459,76 @@ def test_a_request_that_is_too_large_is_not_called_busy() -> None:
     assert type(error) is RequestRejected
 
 
-BODIES = [
-    pytest.param(400, {"type": "error", "error": {"type": "invalid_request_error", "message": "x"}}, RequestRejected, id="Anthropic 400"),
-    pytest.param(401, {"type": "error", "error": {"type": "authentication_error", "message": "x"}}, AuthenticationFailed, id="Anthropic 401"),
-    pytest.param(402, {"type": "error", "error": {"type": "billing_error", "message": "x"}}, QuotaExceeded, id="Anthropic 402"),
-    pytest.param(403, {"type": "error", "error": {"type": "permission_error", "message": "x"}}, AuthenticationFailed, id="Anthropic 403"),
-    pytest.param(413, {"type": "error", "error": {"type": "request_too_large", "message": "x"}}, RequestRejected, id="Anthropic 413"),
-    pytest.param(429, {"type": "error", "error": {"type": "rate_limit_error", "message": "x"}}, Busy, id="Anthropic 429"),
-    pytest.param(500, {"type": "error", "error": {"type": "api_error", "message": "x"}}, ProviderFailed, id="Anthropic 500"),
-    pytest.param(504, {"type": "error", "error": {"type": "timeout_error", "message": "x"}}, ProviderFailed, id="Anthropic 504"),
-    pytest.param(529, {"type": "error", "error": {"type": "overloaded_error", "message": "x"}}, Busy, id="Anthropic 529"),
-    pytest.param(500, {"type": "error", "error": {"type": "overloaded_error", "message": "x"}}, Busy, id="overloaded as 500"),
-    pytest.param(400, {"error": {"code": 400, "message": "User location is not supported", "status": "FAILED_PRECONDITION"}}, RequestRejected, id="Gemini 400"),
-    pytest.param(403, {"error": {"code": 403, "message": "x", "status": "PERMISSION_DENIED"}}, AuthenticationFailed, id="Gemini 403"),
-    pytest.param(503, {"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}}, Busy, id="Gemini 503"),
-    pytest.param(504, {"error": {"code": 504, "message": "x", "status": "DEADLINE_EXCEEDED"}}, ProviderFailed, id="Gemini 504"),
-    pytest.param(401, {"message": "invalid api token"}, AuthenticationFailed, id="Cohere 401"),
-    pytest.param(498, {"message": "invalid token", "id": "1"}, AuthenticationFailed, id="Cohere 498"),
-    pytest.param(401, {"error": "unauthorized", "signin_url": "https://x"}, AuthenticationFailed, id="Ollama 401"),
-    pytest.param(404, {"error": 'model "x" not found, try pulling it first'}, UnknownModel, id="Ollama 404"),
-    pytest.param(503, {"error": "server busy, please try again"}, Busy, id="Ollama 503"),
-    pytest.param(400, {"error": ["Error in `inputs`: too short"], "warnings": []}, RequestRejected, id="HF 400"),
-    pytest.param(404, {"error": "Model x/y does not exist"}, UnknownModel, id="HF 404"),
-    pytest.param(422, {"error": "Input validation error", "error_type": "validation"}, RequestRejected, id="TGI 422"),
-    pytest.param(424, {"error": "Request failed", "error_type": "generation"}, ProviderFailed, id="TGI 424"),
-    pytest.param(429, {"error": "Model is overloaded", "error_type": "overloaded"}, Busy, id="TGI 429"),
-    pytest.param(422, {"detail": [{"loc": ["body"], "msg": "x", "type": "y"}]}, RequestRejected, id="AI21 422"),
-    pytest.param(424, {"detail": "x"}, ProviderFailed, id="AI21 424"),
-]  # fmt: skip
+def anthropic(kind: str) -> object:
+    """An error of Anthropic's."""
+    return {"type": "error", "error": {"type": kind, "message": "what"}, "request_id": "1"}
 
 
-@pytest.mark.parametrize(("status", "document", "cls"), BODIES)
+def google(code: int, status: str, message: str = "what") -> object:
+    """An error of Google's."""
+    return {"error": {"code": code, "message": message, "status": status}}
+
+
+BODIES = {
+    "Anthropic, bad request": (400, anthropic("invalid_request_error"), RequestRejected),
+    "Anthropic, key": (401, anthropic("authentication_error"), AuthenticationFailed),
+    "Anthropic, billing": (402, anthropic("billing_error"), QuotaExceeded),
+    "Anthropic, permission": (403, anthropic("permission_error"), AuthenticationFailed),
+    "Anthropic, size": (413, anthropic("request_too_large"), RequestRejected),
+    "Anthropic, rate": (429, anthropic("rate_limit_error"), Busy),
+    "Anthropic, failure": (500, anthropic("api_error"), ProviderFailed),
+    "Anthropic, overloaded as 500": (500, anthropic("overloaded_error"), Busy),
+    "Anthropic, timeout": (504, anthropic("timeout_error"), ProviderFailed),
+    "Anthropic, overloaded": (529, anthropic("overloaded_error"), Busy),
+    "Gemini, region": (400, google(400, "FAILED_PRECONDITION", "location is not supported"), RequestRejected),
+    "Gemini, permission": (403, google(403, "PERMISSION_DENIED"), AuthenticationFailed),
+    "Gemini, overloaded": (503, google(503, "UNAVAILABLE", "The model is overloaded."), Busy),
+    "Gemini, timeout": (504, google(504, "DEADLINE_EXCEEDED"), ProviderFailed),
+    "Cohere, key": (401, {"message": "invalid api token"}, AuthenticationFailed),
+    "Cohere, token": (498, {"message": "invalid token", "id": "1"}, AuthenticationFailed),
+    "Ollama, sign in": (401, {"error": "unauthorized", "signin_url": "https://x"}, AuthenticationFailed),
+    "Ollama, model": (404, {"error": 'model "x" not found, try pulling it first'}, UnknownModel),
+    "Ollama, busy": (503, {"error": "server busy, please try again"}, Busy),
+    "HF, bad request": (400, {"error": ["Error in `inputs`: too short"], "warnings": []}, RequestRejected),
+    "HF, model": (404, {"error": "Model x/y does not exist"}, UnknownModel),
+    "TGI, validation": (422, {"error": "Input validation error", "error_type": "validation"}, RequestRejected),
+    "TGI, generation": (424, {"error": "Request failed", "error_type": "generation"}, ProviderFailed),
+    "TGI, overloaded": (429, {"error": "Model is overloaded", "error_type": "overloaded"}, Busy),
+    "AI21, validation": (422, {"detail": [{"loc": ["body"], "msg": "what", "type": "y"}]}, RequestRejected),
+    "AI21, model": (424, {"detail": "what"}, ProviderFailed),
+}
+
+
+@pytest.mark.parametrize(("status", "document", "cls"), BODIES.values(), ids=BODIES)
 def test_the_bodies_of_each_service_become_the_right_error(status: int, document: object, cls: type[LlmError]) -> None:
     assert type(error_of(status, document)) is cls
 
 
 # --- errors under status 200 ----------------------------------------------------------------------
 
-IN_STREAM = [
-    pytest.param({"error": {"code": 502, "message": "upstream died"}, "choices": []}, ProviderFailed, id="OpenRouter"),
-    pytest.param({"error": {"object": "error", "message": "not multimodal", "type": "BadRequestError", "code": 400}}, RequestRejected, id="vLLM"),
-    pytest.param({"error": {"message": "context overflow"}, "message": "context overflow"}, ContextTooLong, id="LM Studio"),
-    pytest.param({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, Busy, id="Anthropic"),
-    pytest.param({"type": "error", "error": {"type": "rate_limit_error", "message": "x"}}, Busy, id="Anthropic, rate"),
-    pytest.param({"type": "error", "error": {"type": "invalid_request_error", "message": "x"}}, RequestRejected, id="Anthropic, request"),
-    pytest.param({"error": "Model is overloaded", "error_type": "overloaded"}, Busy, id="TGI"),
-    pytest.param({"error": {"code": 503, "message": "x", "status": "UNAVAILABLE"}}, Busy, id="Gemini"),
-    pytest.param([{"error": {"code": 429, "message": "x", "status": "RESOURCE_EXHAUSTED"}}], Busy, id="Gemini, in an array"),
-    pytest.param({"error": "unexpected EOF"}, ProviderFailed, id="Ollama"),
-    pytest.param({"error": {"message": "x", "code": "insufficient_quota"}}, QuotaExceeded, id="quota"),
-    pytest.param({"error": {"message": "x", "code": "context_length_exceeded"}}, ContextTooLong, id="context"),
-    pytest.param({"error": {"message": "x", "code": "model_not_found"}}, UnknownModel, id="model"),
-    pytest.param({"error": {"message": "x", "code": 401}}, AuthenticationFailed, id="key"),
-    pytest.param({"object": "error", "message": "x", "code": 400}, RequestRejected, id="Mistral"),
-    pytest.param({"error": True}, ProviderFailed, id="any truthy value"),
-]  # fmt: skip
+IN_STREAM = {
+    "OpenRouter": ({"error": {"code": 502, "message": "upstream died"}, "choices": []}, ProviderFailed),
+    "vLLM": ({"error": {"object": "error", "message": "not multimodal", "code": 400}}, RequestRejected),
+    "LM Studio": ({"error": {"message": "context overflow"}, "message": "context overflow"}, ContextTooLong),
+    "Anthropic, overloaded": (anthropic("overloaded_error"), Busy),
+    "Anthropic, rate": (anthropic("rate_limit_error"), Busy),
+    "Anthropic, bad request": (anthropic("invalid_request_error"), RequestRejected),
+    "TGI": ({"error": "Model is overloaded", "error_type": "overloaded"}, Busy),
+    "Gemini": (google(503, "UNAVAILABLE"), Busy),
+    "Gemini, in an array": ([google(429, "RESOURCE_EXHAUSTED")], Busy),
+    "Ollama": ({"error": "unexpected EOF"}, ProviderFailed),
+    "quota": ({"error": {"message": "what", "code": "insufficient_quota"}}, QuotaExceeded),
+    "context": ({"error": {"message": "what", "code": "context_length_exceeded"}}, ContextTooLong),
+    "model": ({"error": {"message": "what", "code": "model_not_found"}}, UnknownModel),
+    "key": ({"error": {"message": "what", "code": 401}}, AuthenticationFailed),
+    "Mistral": ({"object": "error", "message": "what", "code": 400}, RequestRejected),
+    "any truthy value": ({"error": True}, ProviderFailed),
+}
 
 
 @pytest.mark.fault(34)
 @pytest.mark.fault(46)
-@pytest.mark.parametrize(("document", "cls"), IN_STREAM)
+@pytest.mark.parametrize(("document", "cls"), IN_STREAM.values(), ids=IN_STREAM)
 def test_an_error_under_status_200_is_an_error(document: object, cls: type[LlmError]) -> None:
     body = error_in(document)
 
@@ -588,7 +598,7 @@ NOW = "Mon, 23 Nov 2026 01:00:00 GMT"
         ({"retry-after": "Mon, 23 Nov 2026 00:00:00 GMT", "date": NOW}, 0),
         ({"retry-after": "Tue, 23 Nov 2027 01:00:00 GMT", "date": NOW}, 365 * 24 * 3600),
     ],
-)  # fmt: skip
+)
 def test_the_wait_that_a_server_asks_for_is_read_in_every_form(headers: dict[str, str], seconds: float) -> None:
     assert retry_after(headers) == pytest.approx(seconds)
 

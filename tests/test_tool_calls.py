@@ -11,10 +11,12 @@ from llmcli.types import Json, ToolCall, ToolCallDelta
 
 
 def fragment(
-    index: Json = None, id: Json = None, name: Json = None, arguments: Json = None, **more: Json
+    index: Json = None, call_id: Json = None, name: Json = None, arguments: Json = None, **more: Json
 ) -> dict[str, Json]:
-    function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
-    given: dict[str, Json] = {"index": index, "id": id, "function": function, **more}
+    function: dict[str, Json] = {
+        key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None
+    }
+    given: dict[str, Json] = {"index": index, "id": call_id, "function": function, **more}
     return {key: value for key, value in given.items() if value is not None}
 
 

@@ -7,7 +7,7 @@ import json
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any, NamedTuple
 
 from llmcli import registry, signals
@@ -17,7 +17,7 @@ from llmcli.commands.prompt import read_prompt
 from llmcli.commands.setup import Ready, make_ready, read_config, transport_for
 from llmcli.config import Config
 from llmcli.errors import ConfigurationError, FinishedEarly, LlmError, RequestRejected, UsageError
-from llmcli.output import FORMATS, Look, OutputFile, Sink, Stdout, extract
+from llmcli.output import FORMATS, Look, OutputFile, Place, Sink, Stdout, extract
 from llmcli.provider import HTTPProvider
 from llmcli.retry import RetryPolicy
 from llmcli.transport import Log, no_log
@@ -240,16 +240,19 @@ def _ask(
     call = _call(job.ready, arguments, world, log)
     fold = Fold(provider.config.id, request.model, keep=form == "json")
     color = arguments.color or "auto"
-    with closing(answer(provider, request, call)) as events:
-        seen = fold.watch(_watched(events))
+    look = Look(raw=arguments.raw, color=world.color(color, world.stdout), width=_width(world))
+    with ExitStack() as stack:
+        seen: Iterator[Event] = fold.watch(_watched(stack.enter_context(closing(answer(provider, request, call)))))
+        place: Place = sink
+        spinner: progress.Spinner | None = None
         if not world.quiet and world.is_tty(world.stderr) and not arguments.verbose:
-            seen = progress.spun(seen, progress.Spinner(world, job.name))
+            spinner = stack.enter_context(progress.Spinner(world, job.name))
+            place = progress.AfterSpinner(sink, spinner)
         if _shows_thinking(arguments, form, world):
-            seen = progress.thinking_shown(seen, world, color=world.color(color, world.stderr))
+            seen = progress.thinking_shown(seen, world, color=world.color(color, world.stderr), spinner=spinner)
         if arguments.extract:
             seen = extract(seen)
-        look = Look(raw=arguments.raw, color=world.color(color, world.stdout), width=_width(world))
-        FORMATS[form](seen, sink, look, fold.reply)
+        FORMATS[form](seen, place, look, fold.reply)
     _close_up(fold, request, arguments, world, log, form)
 
 

@@ -6,10 +6,10 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 from llmcli.answer import Fold
-from llmcli.output import visible
+from llmcli.output import Place, visible
 from llmcli.transport import Log
 from llmcli.types import Event, TextDelta, ThinkingDelta
 from llmcli.world import World
@@ -19,58 +19,72 @@ _SPINNER_AFTER = 0.3  # seconds; a quick answer needs none
 
 
 class Spinner:
-    """A sign of life on a terminal's stderr until the first event."""
+    """A sign of life on a terminal's stderr until something is shown. It counts the seconds."""
 
     def __init__(self, world: World, label: str) -> None:
         self._world = world
         self._label = visible(label)
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Begin to turn."""
         self._thread = threading.Thread(target=self._turn, daemon=True)
+
+    def __enter__(self) -> Self:
         self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
 
     def stop(self) -> None:
         """Stop, and leave the line as it was. May be called again."""
-        if self._thread is not None:
+        if not self._stop.is_set():
             self._stop.set()
             self._thread.join()
-            self._thread = None
 
     def _turn(self) -> None:
         started = time.monotonic()
         if self._stop.wait(_SPINNER_AFTER):
             return
+        self._world.spinning = True
         turn = 0
-        while True:
+        while not self._stop.is_set():
             seconds = time.monotonic() - started
             self._world.write_stderr(f"\r{_FRAMES[turn % len(_FRAMES)]} {self._label} {seconds:.0f} s\x1b[K")
             turn += 1
-            if self._stop.wait(0.1):
-                self._world.write_stderr("\r\x1b[K")
-                return
+            self._stop.wait(0.1)
+        self._world.spinning = False
+        self._world.write_stderr("\r\x1b[K")
 
 
-def spun(events: Iterator[Event], spinner: Spinner) -> Iterator[Event]:
-    """The same events, with a spinner until the first."""
-    spinner.start()
-    try:
-        for event in events:
-            spinner.stop()
-            yield event
-    finally:
-        spinner.stop()
+class AfterSpinner:
+    """A place that stops the spinner before it is written to: until then nothing is to be seen of the answer."""
+
+    def __init__(self, place: Place, spinner: Spinner) -> None:
+        self._place = place
+        self._spinner = spinner
+        self.tty = place.tty
+
+    @property
+    def written(self) -> int:
+        """See `Place`."""
+        return self._place.written
+
+    def write(self, data: bytes) -> None:
+        """See `Place`."""
+        self._spinner.stop()
+        self._place.write(data)
 
 
-def thinking_shown(events: Iterator[Event], world: World, *, color: bool) -> Iterator[Event]:
-    """The same events, with thinking written to stderr, dim where colour is allowed."""
+def thinking_shown(
+    events: Iterator[Event], world: World, *, color: bool, spinner: Spinner | None
+) -> Iterator[Event]:
+    """The same events, with thinking written to stderr, dim where colour is allowed; it ends the spinner."""
     on, off = ("\x1b[2m", "\x1b[0m") if color else ("", "")
     escaped = world.is_tty(world.stderr)
     open_line = False
     for event in events:
         if type(event) is ThinkingDelta:
+            if spinner is not None:
+                spinner.stop()
             text = world.redactor.clean(event.text)
             world.write_stderr(f"{on}{visible(text) if escaped else text}{off}")
             open_line = not event.text.endswith("\n") if event.text else open_line

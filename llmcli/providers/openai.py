@@ -55,7 +55,8 @@ class OpenAI(HTTPProvider):
     `seed_field`: the name of the seed. `stream_options`: whether the usage of a stream must and may be asked for.
     `reasoning_echo`: which assistant messages are sent back with their reasoning. `reasoning_field`: under which name.
     `think_tags`: the tags at the start of the text that hold thinking. `call_id_length`: the length of tool call ids
-    where only that many alphanumerics are taken. `metadata_fields`: what else of an answer is worth keeping.
+    where only that many alphanumerics are taken. `own_headers`: headers, and the configuration keys that hold their
+    values. `metadata_fields`: what else of an answer is worth keeping.
     """
 
     id = "openai"
@@ -82,6 +83,7 @@ class OpenAI(HTTPProvider):
     reasoning_field: ClassVar[str] = "reasoning_content"
     think_tags: ClassVar[tuple[str, ...]] = ("think",)
     call_id_length: ClassVar[int | None] = None
+    own_headers: ClassVar[Mapping[str, str]] = {"OpenAI-Organization": "organization", "OpenAI-Project": "project"}
     metadata_fields: ClassVar[tuple[str, ...]] = ("provider", "citations", "search_results")
 
     @classmethod
@@ -102,8 +104,7 @@ class OpenAI(HTTPProvider):
 
     def extra_headers(self) -> dict[str, str]:
         """Headers that go with every request."""
-        own = {"OpenAI-Organization": "organization", "OpenAI-Project": "project"}
-        return {header: str(value) for header, key in own.items() if (value := self.config.own.get(key))}
+        return {header: str(value) for header, key in self.own_headers.items() if (value := self.config.own.get(key))}
 
     def body(self, request: ChatRequest, *, stream: bool) -> JsonObject:
         """The body of a chat request. What was not said is not in it, not even as null; options win."""

@@ -31,6 +31,8 @@ class ThinkTags:
     def feed(self, text: str) -> list[_Piece]:
         """Take the next piece of the content."""
         pieces: list[_Piece] = []
+        if not text:
+            return pieces
         text, self._held = self._held + text, ""
         if not self._closing and not self._closed and not self.done:
             text = self._start(text)

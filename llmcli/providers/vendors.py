@@ -40,6 +40,7 @@ class OpenAICompatible(OpenAI):
     token_field = "max_tokens"
     system_role = "system"
     think_tags = ("think", "thinking", "thought", "reasoning")
+    own_headers: ClassVar[Mapping[str, str]] = {}
 
     def think_splitter(self) -> ThinkTags:
         """See `OpenAI.think_splitter`."""
@@ -75,6 +76,7 @@ class Azure(OpenAI):
         "The model is the name of your deployment.",
         "models lists what the resource could deploy, not what is deployed.",
     )
+    own_headers: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def resolve_base_url(cls, url: str) -> str:
@@ -86,10 +88,6 @@ class Azure(OpenAI):
     def chat_url(self, request: ChatRequest) -> str:
         """See `OpenAI.chat_url`."""
         return self._versioned(f"/deployments/{quote(request.model, safe='')}{self.chat_path}", self.chat_path)
-
-    def extra_headers(self) -> dict[str, str]:
-        """See `OpenAI.extra_headers`."""
-        return {}
 
     def models_request(self, cursor: str | None = None) -> HttpRequest | None:
         """See `HTTPProvider.models_request`."""

@@ -1,0 +1,78 @@
+"""
+Measuring processes: what one run costs, and two commands side by side.
+
+This process must stay small. On Linux a child's peak memory is never less than that of the process that started it,
+because the peak of what was replaced by `exec` counts too.
+"""
+
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+_READ_SIZE = 1024 * 1024
+
+
+class Command(NamedTuple):
+    """What is run: its arguments, its whole environment, the file on its stdin."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    stdin: str = os.devnull
+    output: int | None = None  # bytes that stdout should bring; a run that does less work is no measurement
+
+
+class Cost(NamedTuple):
+    """What one run took. `wall` runs from before the start to the end; `cpu` is user and system time; `peak` is RSS."""
+
+    wall: float  # seconds
+    cpu: float  # seconds
+    peak: int  # bytes
+
+
+def run(command: Command) -> Cost:
+    """Run a command with its stdout in a pipe that is read as fast as it is written."""
+    started = time.perf_counter()
+    with open(command.stdin, "rb") as stdin:
+        process = subprocess.Popen(command.argv, env=command.env, stdin=stdin, stdout=subprocess.PIPE)
+    size = _drain(process)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"exit status {process.returncode}: {' '.join(command.argv)}")
+    if command.output not in (None, size):
+        raise SystemExit(f"{size} bytes of output instead of {command.output}: {' '.join(command.argv)}")
+    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+def _drain(process: subprocess.Popen[bytes]) -> int:
+    """Read all of a process's stdout. Returns how many bytes there were."""
+    assert process.stdout is not None
+    size = 0
+    with process.stdout as pipe:
+        while data := os.read(pipe.fileno(), _READ_SIZE):
+            size += len(data)
+    return size
+
+
+class Comparison(NamedTuple):
+    """Two things measured in turn: their medians, and the median ratio of neighbours, which noise moves least."""
+
+    ours: float
+    plain: float
+    ratio: float
+
+
+def compare(ours: Callable[[], float], plain: Callable[[], float], runs: int) -> Comparison:
+    """Measure two things A B A B ... after one run of each that does not count."""
+    ours()
+    plain()
+    pairs = [(ours(), plain()) for _ in range(runs)]
+    return Comparison(
+        statistics.median(pair[0] for pair in pairs),
+        statistics.median(pair[1] for pair in pairs),
+        statistics.median(pair[0] / pair[1] for pair in pairs),
+    )

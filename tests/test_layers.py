@@ -1,0 +1,334 @@
+"""
+The layers of llmcli, read from the imports of every module. Whoever adds a module gives it its place in `LAYERS`.
+"""
+
+import ast
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import llmcli
+
+LAYERS = {
+    "llmcli.types": 0,
+    "llmcli.errors": 0,
+    "llmcli.framing": 0,
+    "llmcli.deadlines": 0,
+    "llmcli.retry": 0,
+    "llmcli.redact": 0,
+    "llmcli.http_errors": 0,
+    "llmcli.signals": 0,
+    "llmcli": 1,  # what a plugin imports
+    "llmcli.provider": 1,
+    "llmcli.config": 1,
+    "llmcli.transport": 1,
+    "llmcli.output": 1,
+    "llmcli.world": 1,
+    "llmcli.answer": 2,
+    "llmcli.registry": 2,
+    "llmcli.providers": 2,
+    "llmcli.commands": 3,
+    "llmcli.cli": 4,
+    "llmcli.__main__": 4,
+}
+PACKAGES = {"llmcli.providers", "llmcli.commands"}  # a module of theirs needs no line of its own
+
+STRANGERS = [("llmcli.provider", "llmcli.transport")]
+
+PURE_HELPERS = {"llmcli.providers.tool_calls", "llmcli.providers.think_tags"}  # for any provider; know layer 0 only
+
+OWNERS: dict[str, set[str]] = {
+    "typer": {"llmcli.cli"},
+    "httpx": {"llmcli.transport"},
+    "httpcore": {"llmcli.transport"},
+    "rich": {"llmcli.output"},
+    "click": set(),  # typer carries its own copy, and does not catch what the other one raises
+    "asyncio": set(),
+}
+
+ONLY_INSIDE_FUNCTIONS = {"rich"}
+
+# Where a function may import a module of ours, and why.
+LAZY = {
+    "llmcli.cli": "each command loads its own module, so that --help loads none",
+    "llmcli.registry": "a provider is loaded when it is asked for",
+    "llmcli.__main__": "--version needs no parser",
+}
+
+
+class Import(NamedTuple):
+    """`module` is what is imported, `names` what is taken out of it; `lazy` says that it stands in a function."""
+
+    module: str
+    names: tuple[str, ...]
+    lazy: bool
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is a module of llmcli. The version is a fact and no dependency."""
+        return self.module.split(".")[0] == "llmcli" and (self.module, self.names) != ("llmcli", ("__version__",))
+
+
+Sources = Mapping[str, str]  # the name of each module, and its text
+Rule = Callable[[Sources], Iterator[str]]
+
+
+def real_sources() -> dict[str, str]:
+    """Every module of llmcli."""
+    root = Path(llmcli.__file__).parent
+    return {_module_name(path.relative_to(root)): path.read_text("utf-8") for path in root.rglob("*.py")}
+
+
+def _module_name(path: Path) -> str:
+    return ".".join(["llmcli", *path.with_suffix("").parts]).removesuffix(".__init__")
+
+
+@cache
+def imports_of(source: str) -> tuple[Import, ...]:
+    """Every import of a module, wherever it stands."""
+    return tuple(_imports_in(ast.parse(source), lazy=False))
+
+
+def _imports_in(node: ast.AST, *, lazy: bool) -> Iterator[Import]:
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield Import(alias.name, (), lazy)
+    elif isinstance(node, ast.ImportFrom):
+        yield from _imports_from("." * node.level + (node.module or ""), [alias.name for alias in node.names], lazy)
+    lazy = lazy or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+    for child in ast.iter_child_nodes(node):
+        yield from _imports_in(child, lazy=lazy)
+
+
+def _imports_from(module: str, names: list[str], lazy: bool) -> Iterator[Import]:
+    """`from llmcli import registry` imports the module llmcli.registry, and not something out of llmcli."""
+    rest = []
+    for name in names:
+        whole = f"{module}.{name}"
+        if whole in LAYERS or module in PACKAGES:
+            yield Import(whole, (), lazy)
+        else:
+            rest.append(name)
+    if rest:
+        yield Import(module, tuple(rest), lazy)
+
+
+def layer_of(module: str) -> int | None:
+    """The layer of a module, `None` if it has no place in the table."""
+    package = module.rpartition(".")[0]
+    return LAYERS.get(package if package in PACKAGES else module)
+
+
+# --- the rules: each yields a sentence for each breach ---------------------------------------------
+
+
+def without_a_place(sources: Sources) -> Iterator[str]:
+    """Every module has its place."""
+    for module in sources:
+        if layer_of(module) is None:
+            yield f"{module} has no layer: give it one in LAYERS"
+
+
+def relative(sources: Sources) -> Iterator[str]:
+    """Imports are absolute, so that they can be read here and by anyone."""
+    for module, source in sources.items():
+        for found in imports_of(source):
+            if found.module.startswith("."):
+                yield f"{module} has a relative import"
+
+
+def pointing_up(sources: Sources) -> Iterator[str]:
+    """A layer never imports a higher one."""
+    for module, source in sources.items():
+        here = layer_of(module)
+        for found in imports_of(source):
+            there = layer_of(found.module)
+            if found.ours and here is not None and (there is None or there > here):
+                yield f"{module} (layer {here}) imports {found.module} (layer {there})"
+
+
+def graph_of(sources: Sources) -> dict[str, set[str]]:
+    """Which module of ours imports which."""
+    return {module: {found.module for found in imports_of(source) if found.ours} for module, source in sources.items()}
+
+
+def reachable(graph: Mapping[str, set[str]], start: str) -> set[str]:
+    """All that a module imports, directly or not."""
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        for module in graph.get(waiting.pop(), set()) - seen:
+            seen.add(module)
+            waiting.append(module)
+    return seen
+
+
+def in_a_circle(sources: Sources) -> Iterator[str]:
+    """No module imports itself by way of others."""
+    graph = graph_of(sources)
+    for module in graph:
+        if module in reachable(graph, module):
+            yield f"{module} imports itself, directly or by way of others"
+
+
+def no_strangers(sources: Sources) -> Iterator[str]:
+    """Some know nothing of each other, not even by way of others."""
+    graph = graph_of(sources)
+    for pair in STRANGERS:
+        for one, other in (pair, pair[::-1]):
+            if other in reachable(graph, one):
+                yield f"{one} knows {other}"
+
+
+def bases_in(source: str) -> set[str]:
+    """The names of the classes that the classes of a module inherit from."""
+    classes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
+    return {ast.unparse(base).split("[")[0].split(".")[-1] for node in classes for base in node.bases}
+
+
+def provider_knowing_another(sources: Sources) -> Iterator[str]:
+    """A provider imports another only to inherit from it; the pure helpers are for all."""
+    for module, source in sources.items():
+        for found in imports_of(source) if module.startswith("llmcli.providers.") else ():
+            other = found.module.startswith("llmcli.providers.") and found.module not in PURE_HELPERS
+            if other and not bases_in(source) & set(found.names):
+                yield f"{module} imports {found.module} without inheriting from it"
+
+
+def impure_helper(sources: Sources) -> Iterator[str]:
+    """The helpers of the providers know layer 0 only."""
+    for module in PURE_HELPERS & set(sources):
+        for found in imports_of(sources[module]):
+            if found.ours and layer_of(found.module) != 0:
+                yield f"{module} imports {found.module}"
+
+
+def not_the_owner(sources: Sources) -> Iterator[str]:
+    """Each heavy library has one door."""
+    for module, source in sources.items():
+        for found in imports_of(source):
+            library = found.module.split(".")[0]
+            if library in OWNERS and module not in OWNERS[library]:
+                yield f"{module} imports {library}"
+
+
+def too_eager(sources: Sources) -> Iterator[str]:
+    """What few calls need is imported inside the function that needs it."""
+    for module, source in sources.items():
+        for found in imports_of(source):
+            if found.module.split(".")[0] in ONLY_INSIDE_FUNCTIONS and not found.lazy:
+                yield f"{module} imports {found.module} outside a function"
+
+
+def too_lazy(sources: Sources) -> Iterator[str]:
+    """An import of ours inside a function would hide a circle; it has its few homes."""
+    for module, source in sources.items():
+        for found in imports_of(source):
+            if found.lazy and found.ours and module not in LAZY:
+                yield f"{module} imports {found.module} inside a function"
+
+
+def wrongly_described(sources: Sources) -> Iterator[str]:
+    """Where a docstring says "Layer 2", it is layer 2."""
+    for module, source in sources.items():
+        said = re.search(r"\bLayer (\d)\b", ast.get_docstring(ast.parse(source)) or "")
+        if said and int(said[1]) != layer_of(module):
+            yield f"{module} says that it is layer {said[1]}"
+
+
+RULES = [
+    without_a_place,
+    relative,
+    pointing_up,
+    in_a_circle,
+    no_strangers,
+    provider_knowing_another,
+    impure_helper,
+    not_the_owner,
+    too_eager,
+    too_lazy,
+    wrongly_described,
+]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_llmcli_keeps_to_its_layers(rule: Rule) -> None:
+    assert list(rule(real_sources())) == []
+
+
+def test_all_modules_are_looked_at() -> None:
+    assert {"llmcli", "llmcli.errors", "llmcli.provider", "llmcli.providers"} <= set(real_sources())
+
+
+# --- the rules themselves -------------------------------------------------------------------------
+
+BREACHES = [
+    (without_a_place, {"llmcli.utils": ""}),
+    (without_a_place, {"llmcli.helpers.text": ""}),
+    (relative, {"llmcli.answer": "from . import retry"}),
+    (relative, {"llmcli.answer": "from .retry import RetryPolicy"}),
+    (pointing_up, {"llmcli.framing": "from llmcli.provider import Reader"}),
+    (pointing_up, {"llmcli.errors": "import llmcli.config"}),
+    (pointing_up, {"llmcli.config": "from llmcli import registry"}),
+    (pointing_up, {"llmcli.answer": "def f():\n    from llmcli.commands import chat"}),
+    (pointing_up, {"llmcli.answer": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import llmcli.cli"}),
+    (pointing_up, {"llmcli.retry": "from llmcli import Provider"}),
+    (pointing_up, {"llmcli.providers.acme": "from llmcli.utils import f"}),
+    (in_a_circle, {"llmcli.retry": "import llmcli.redact", "llmcli.redact": "from llmcli.retry import f"}),
+    (in_a_circle, {"llmcli.commands.a": "import llmcli.commands.b", "llmcli.commands.b": "import llmcli.commands.a"}),
+    (in_a_circle, {"llmcli.cli": "def f():\n    from llmcli import __main__", "llmcli.__main__": "import llmcli.cli"}),
+    (no_strangers, {"llmcli.provider": "from llmcli.transport import send"}),
+    (no_strangers, {"llmcli.transport": "import llmcli.config", "llmcli.config": "import llmcli.provider"}),
+    (provider_knowing_another, {"llmcli.providers.a": "from llmcli.providers.b import f"}),
+    (provider_knowing_another, {"llmcli.providers.a": "from llmcli.providers import b"}),
+    (provider_knowing_another, {"llmcli.providers.a": "from llmcli.providers.b import B\nclass A(Provider): x = B"}),
+    (impure_helper, {"llmcli.providers.tool_calls": "from llmcli.provider import Reader"}),
+    (impure_helper, {"llmcli.providers.think_tags": "from llmcli.providers.openai import OpenAI"}),
+    (not_the_owner, {"llmcli.commands.chat": "import typer"}),
+    (not_the_owner, {"llmcli.answer": "def f():\n    from httpx import Client"}),
+    (not_the_owner, {"llmcli.providers.acme": "import httpcore._sync"}),
+    (not_the_owner, {"llmcli.commands.models": "def f():\n    from rich.table import Table"}),
+    (not_the_owner, {"llmcli.cli": "import click"}),
+    (not_the_owner, {"llmcli.transport": "import asyncio"}),
+    (too_eager, {"llmcli.output": "from rich.console import Console"}),
+    (too_eager, {"llmcli.output": "class A:\n    import rich"}),
+    (too_lazy, {"llmcli.answer": "def f():\n    from llmcli import retry"}),
+    (too_lazy, {"llmcli.commands.chat": "class A:\n    def f(self):\n        import llmcli.answer"}),
+    (wrongly_described, {"llmcli.answer": '"""The driver. Layer 1: knows much."""'}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "sources"), BREACHES)
+def test_each_rule_sees_its_breach(rule: Rule, sources: dict[str, str]) -> None:
+    assert list(rule(sources))
+
+
+ALLOWED = {
+    "llmcli": '"""The public surface."""\nfrom llmcli.provider import Provider\n__version__ = "1"',
+    "llmcli.types": "from dataclasses import dataclass",
+    "llmcli.deadlines": "from llmcli import types\nfrom llmcli.errors import TimedOut",
+    "llmcli.http_errors": "from llmcli import __version__",
+    "llmcli.provider": "from llmcli import http_errors",
+    "llmcli.config": "from llmcli.provider import Provider",
+    "llmcli.transport": "import httpcore\nfrom llmcli import __version__\ndef f():\n    import httpx",
+    "llmcli.output": '"""Layer 1: knows types."""\ndef f():\n    from rich.console import Console',
+    "llmcli.answer": "from llmcli.provider import Provider\nfrom llmcli.transport import Transport",
+    "llmcli.registry": "from importlib import import_module\ndef f():\n    from llmcli.providers import echo",
+    "llmcli.providers": "",
+    "llmcli.providers.acme": "from llmcli import Provider\nfrom llmcli.providers.tool_calls import f",
+    "llmcli.providers.more": "from llmcli.providers.acme import Acme, Thing\nclass More(Acme): x: Thing",
+    "llmcli.providers.tool_calls": "from llmcli.types import ToolCall",
+    "llmcli.commands.chat": "from llmcli import registry\nfrom llmcli.commands import table",
+    "llmcli.commands.table": "import textwrap",
+    "llmcli.cli": "import typer\ndef f():\n    from llmcli.commands import chat as command",
+    "llmcli.__main__": "def main():\n    from llmcli.cli import run",
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_no_rule_sees_a_breach_where_there_is_none(rule: Rule) -> None:
+    assert list(rule(ALLOWED)) == []
