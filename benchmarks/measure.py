@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-_READ_SIZE = 1024 * 1024
+_READ_SIZE = 64 * 1024  # what a pipe holds
 
 
 class Command(NamedTuple):
@@ -36,7 +36,7 @@ def run(command: Command) -> Cost:
     """Run a command with its stdout in a pipe that is read as fast as it is written."""
     started = time.perf_counter()
     with open(command.stdin, "rb") as stdin:
-        process = subprocess.Popen(command.argv, env=command.env, stdin=stdin, stdout=subprocess.PIPE)
+        process = subprocess.Popen(command.argv, env=command.env, stdin=stdin, stdout=subprocess.PIPE, bufsize=0)
     size = _drain(process)
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - started
@@ -51,11 +51,12 @@ def run(command: Command) -> Cost:
 def _drain(process: subprocess.Popen[bytes]) -> int:
     """Read all of a process's stdout. Returns how many bytes there were."""
     assert process.stdout is not None
-    size = 0
+    total = 0
+    buffer = bytearray(_READ_SIZE)
     with process.stdout as pipe:
-        while data := os.read(pipe.fileno(), _READ_SIZE):
-            size += len(data)
-    return size
+        while size := os.readv(pipe.fileno(), [buffer]):
+            total += size
+    return total
 
 
 class Comparison(NamedTuple):

@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from answers import PIECE, answer_size
 from measure import Command, Comparison, Cost, compare, run
-from server import PIECE, answer_size
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _BIN = os.path.dirname(sys.executable)

@@ -1,9 +1,9 @@
 """
-The mock server, a process of its own: chat completions of any length over http and https, from bytes built in advance.
+The mock server, a process of its own: streams chat completions over http and https.
 
-The path says how long the answer is: `/tokens/20/chat/completions` streams 20 pieces of a word each, `/pieces/...`
-pieces of 8 KiB. Each event is an HTTP chunk of its own, as services send them; a send carries many, so that the server
-is never what a client waits for. The request's body is read and dropped.
+The path says which: `/tokens/20/chat/completions` has 20 tokens; see answers.py. What is sent was built in advance,
+and many events go out in one send, so that the server is never what a client waits for. The request's body is read and
+dropped.
 
     python server.py CA_FILE       writes its CA there, prints its two ports as JSON, and ends when stdin does
 """
@@ -14,81 +14,12 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable
 
-PIECE = 8192  # bytes of text in each of the `pieces`
-_WORDS = ("The", " sky", " is", " blue", " because", " air", " scatters", " short", " waves", " –", " Ray", "leigh")
-_TEXTS: dict[str, tuple[str, ...]] = {"tokens": _WORDS, "pieces": ("0123456789abcde\n" * (PIECE // 16),)}
-_BLOCK = {"tokens": len(_WORDS) * 50, "pieces": 128}  # events in one send
+import trustme
+from answers import answer
+
 _READ_SIZE = 1024 * 1024
-_HEAD = (
-    b"HTTP/1.1 200 OK\r\n"
-    b"Content-Type: text/event-stream; charset=utf-8\r\n"
-    b"Cache-Control: no-cache\r\n"
-    b"X-Request-Id: req_benchmark\r\n"
-    b"Transfer-Encoding: chunked\r\n\r\n"
-)
-
-
-# --- answers --------------------------------------------------------------------------------------
-
-
-def answer_size(kind: str, count: int) -> int:
-    """How many bytes of text an answer has."""
-    sizes = [len(text.encode()) for text in _TEXTS[kind]]
-    rounds, rest = divmod(count, len(sizes))
-    return rounds * sum(sizes) + sum(sizes[:rest])
-
-
-def answer(kind: str, count: int) -> Iterator[bytes]:
-    """The bytes of a whole HTTP response, in the pieces in which they are sent."""
-    blocks, rest = divmod(count, _BLOCK[kind])
-    first = _HEAD + _chunk({"role": "assistant", "content": ""})
-    last = _events(kind, rest) + _chunk({}, "stop") + _usage(count) + _http_chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
-    if not blocks:
-        yield first + last
-        return
-    yield first
-    for _ in range(blocks):
-        yield _events(kind, _BLOCK[kind])
-    yield last
-
-
-@cache
-def _events(kind: str, count: int) -> bytes:
-    texts = _TEXTS[kind]
-    return b"".join(_chunk({"content": texts[number % len(texts)]}) for number in range(count))
-
-
-def _chunk(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-    return _event({"choices": [choice], "usage": None})
-
-
-def _usage(count: int) -> bytes:
-    usage = {"prompt_tokens": 10, "completion_tokens": count, "total_tokens": count + 10}
-    return _event({"choices": [], "usage": usage})
-
-
-def _event(fields: dict[str, object]) -> bytes:
-    document = {
-        "id": "chatcmpl-BenchmarkBenchmarkBenchmark",
-        "object": "chat.completion.chunk",
-        "created": 1750000000,
-        "model": "benchmark-2025-06-15",
-        "service_tier": "default",
-        "system_fingerprint": "fp_0123456789",
-        **fields,
-    }
-    return _http_chunk(f"data: {json.dumps(document, ensure_ascii=False, separators=(',', ':'))}\n\n".encode())
-
-
-def _http_chunk(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-# --- connections ----------------------------------------------------------------------------------
 
 
 def _serve(connection: socket.socket) -> None:
@@ -148,8 +79,6 @@ def _listen(wrap: Callable[[socket.socket], socket.socket]) -> int:
 
 def _tls_context(ca_file: str) -> ssl.SSLContext:
     """A certificate for 127.0.0.1 from an authority made for this run."""
-    import trustme
-
     authority = trustme.CA()
     authority.cert_pem.write_to_path(ca_file)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

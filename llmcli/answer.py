@@ -13,7 +13,8 @@ from itertools import chain
 from typing import NamedTuple
 
 from llmcli.deadlines import Deadlines
-from llmcli.errors import Incomplete, LlmError, NetworkFailed, ProviderFailed, RequestRejected
+from llmcli.errors import AuthenticationFailed, Incomplete, LlmError, NetworkFailed, ProviderFailed, RequestRejected
+from llmcli.http_errors import request_id
 from llmcli.provider import HTTPProvider, NativeProvider, Provider, Reader, read_whole, with_headers
 from llmcli.retry import RetryPolicy
 from llmcli.transport import Log, Response, Transport, no_log
@@ -41,6 +42,7 @@ from llmcli.types import (
 _CONTENT = (TextDelta, ThinkingDelta, ToolCallDelta, ToolCall)
 _LONGEST_SLEEP = 10.0**7  # seconds; the system refuses an endless one
 _STREAM_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
+_API_STARTS = (*_STREAM_STARTS, b"{", b"[")  # whatever the content type says
 
 
 class Call(NamedTuple):
@@ -48,7 +50,8 @@ class Call(NamedTuple):
     Everything that performing a request needs besides the request.
 
     `started` is the monotonic time that the total timeout counts from (only needed with one). `stream` is what the
-    user said, `None` for "as the provider can". `note` says a line to a person, `log` tells the log.
+    user said, `None` for "as the provider can". `note` says a line to a person, `log` tells the log. `key_source` says
+    where the key came from.
     """
 
     transport: Transport
@@ -60,6 +63,7 @@ class Call(NamedTuple):
     note: Callable[[str], None] = lambda line: None
     log: Log = no_log
     sleep: Callable[[float], None] = time.sleep
+    key_source: str | None = None
 
 
 def answer(provider: Provider, request: ChatRequest, call: Call) -> Generator[Event, None, None]:
@@ -79,7 +83,7 @@ def answer(provider: Provider, request: ChatRequest, call: Call) -> Generator[Ev
                 yield event
             return
         except LlmError as exc:
-            exc.provider = exc.provider or provider.config.id
+            _place(exc, provider, call)
             if began:
                 raise _incomplete(exc) from exc
             error = exc
@@ -101,8 +105,19 @@ def perform(provider: HTTPProvider, request: HttpRequest, call: Call) -> bytes:
                 raise provider.read_error(response.status, response.headers, response.excerpt())
             return response.read()
     except LlmError as exc:
-        exc.provider = exc.provider or provider.config.id
+        _place(exc, provider, call)
         raise
+
+
+def _place(error: LlmError, provider: Provider, call: Call) -> None:
+    """Say whose error it is, and whose key was not good enough."""
+    error.provider = error.provider or provider.config.id
+    if isinstance(error, AuthenticationFailed) and error.hint is None:
+        error.hint = (
+            f"the key came from {call.key_source}"
+            if call.key_source
+            else "no key was sent; --api-key-file FILE sends one"
+        )
 
 
 def prepared(provider: HTTPProvider, request: HttpRequest, key: str | None) -> HttpRequest:
@@ -159,16 +174,22 @@ def _over_http(
     wire = prepared(provider, provider.chat_request(request, stream=stream), call.key)
     with call.transport.send(wire, deadlines) as response:
         if response.status >= 400:
-            raise _with_address(
+            raise _with_request(
                 provider.read_error(response.status, response.headers, response.excerpt()), wire, response.status
             )
-        yield from _read(provider, response, deadlines, stream=stream)
+        try:
+            yield from _read(provider, response, deadlines, stream=stream)
+        except LlmError as exc:
+            exc.request_id = exc.request_id or request_id(response.headers)
+            raise
 
 
-def _with_address(error: LlmError, wire: HttpRequest, status: int) -> LlmError:
-    """A wrong path is seen only by showing it."""
+def _with_request(error: LlmError, wire: HttpRequest, status: int) -> LlmError:
+    """A wrong path is seen only by showing it, and so is a size that is too large."""
     if status in (404, 405) and type(error) is RequestRejected:
         error.hint = f"check the base URL; what was asked is {wire.method} {wire.url}"
+    if status == 413:
+        error.hint = f"{len(wire.body or b'')} bytes were sent"
     return error
 
 
@@ -178,7 +199,8 @@ def _read(provider: HTTPProvider, response: Response, deadlines: Deadlines, *, s
     head = _first_bytes(chunks)
     if not head:
         raise ProviderFailed("the provider sent an empty answer", http_status=response.status)
-    if head[:1] == b"<" or response.headers.get("content-type", "").startswith("text/html"):
+    page = response.headers.get("content-type", "").startswith("text/html") and not head.startswith(_API_STARTS)
+    if page or head[:1] == b"<":
         raise ProviderFailed(
             "got a web page, not an API answer", http_status=response.status, hint="check the base URL and the proxy"
         )

@@ -198,7 +198,7 @@ def run(argv: list[str], *, started: float, stdin: int | None = 0) -> int:
     """Run a command line and return its exit status. The only place that catches everything."""
     world = World(dict(os.environ), _config_directory(), stdin=stdin, started=started)
     try:
-        sys.stdout = io.TextIOWrapper(Printed(Stdout()), encoding="utf-8", write_through=True)  # type: ignore[type-var]  # a raw stream does
+        sys.stdout = io.TextIOWrapper(Printed(Stdout()), encoding="utf-8", write_through=True)
         return int(app(argv, prog_name="llmcli", standalone_mode=False, obj=world) or 0)
     except ReaderGone:
         signals.die(signals.SIGPIPE)
@@ -222,9 +222,9 @@ def _config_directory() -> str | None:
     The user's configuration directory; `None` where there is no home to have one in. A relative one would be a file of
     the current directory, which anybody may have written: the XDG specification has it ignored.
     """
-    if not os.path.isabs(os.environ.get("XDG_CONFIG_HOME", "/")):
-        del os.environ["XDG_CONFIG_HOME"]
     directory = typer.get_app_dir("llmcli")
+    if not os.path.isabs(directory):
+        directory = os.path.expanduser("~/.config/llmcli")
     return directory if os.path.isabs(directory) else None
 
 

@@ -305,14 +305,15 @@ def _typed(text: str, kind: type, variable: str) -> Json:
 
 def check_url(url: str, source: str) -> None:
     """Raise `UsageError` for a base URL that cannot be one, showing it without user and password."""
-    shown = re.sub(r"//[^/@]*@", "//", url)
+    shown = re.sub(r"//.*@", "//", url)
+    host = re.match(r"https?://(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?(?=[/?]|$)", url)
     if re.search(r"[\x00-\x20\x7f]", url):
         problem = "it holds blanks or control characters"
     elif not re.match(r"https?://", url):
         problem = "it should begin with https:// or http://"
     elif "@" in url.split("/")[2]:
         problem = "user and password do not belong into it"
-    elif not re.match(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?(/|\?|$)", url):
+    elif host is None or not 0 < int(host[1] or 80) < 65536:
         problem = "its host or port is not valid"
     elif "#" in url:
         problem = "it holds a fragment"

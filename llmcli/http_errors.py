@@ -111,6 +111,11 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> LlmError
     return classify(status, describe(body), headers)
 
 
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """The id that the service gave the request, for its support."""
+    return next((headers[name] for name in _REQUEST_IDS if name in headers), None)
+
+
 def error_in(document: object) -> ErrorBody | None:
     """The error that a JSON document reports under status 200 (`{"error": ...}`, at any truthy value), if it does."""
     if isinstance(document, list) and document:
@@ -241,7 +246,7 @@ def classify(status: int, body: ErrorBody, headers: Mapping[str, str]) -> LlmErr
     words = f"{codes} {body.message.lower()}"
     context = {
         "http_status": status if status >= 300 else None,
-        "request_id": next((headers[name] for name in _REQUEST_IDS if name in headers), None),
+        "request_id": request_id(headers),
         "retry_after": retry_after(headers) if retry_after(headers) is not None else body.retry_after,
         "retry_ok": {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower()),
     }

@@ -231,6 +231,9 @@ class HTTPProvider(Provider):
                 f"{self.config.id} has no base URL",
                 hint=f"give --base-url, or base_url under [providers.{self.config.id}]",
             )
+        if "?" in self.base_url:
+            shown = self.base_url.partition("?")[0]
+            raise UsageError(f"the base URL of {self.config.id} holds a query, which belongs to a request: {shown}?…")
         return self.base_url + path
 
 

@@ -290,8 +290,10 @@ class _Exchange:
 
     @property
     def _peer(self) -> str:
-        if self._proxy and not self._sent:
-            return self._proxy.label
+        return self._proxy.label if self._proxy and not self._sent else self._address
+
+    @property
+    def _address(self) -> str:
         return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
 
     def translate(self, exc: Exception, certificate: Callable[..., dict[str, Any]]) -> LlmError:
@@ -317,11 +319,13 @@ class _Exchange:
 
     def _handshake_error(self, cause: ssl.SSLError, certificate: Callable[..., dict[str, Any]]) -> LlmError:
         """The host's, or the proxy's. Behind a proxy the certificate is not looked at again: no way leads past it."""
-        if self._proxy is None:
-            return _tls_error(cause, self._host, self._peer, lambda **check: certificate(self._host, self._port, **check))
-        if self._tunnelling:
-            return _tls_error(cause, self._host, f"{self._host}:{self._port}", lambda **check: {})
-        return _tls_error(cause, self._proxy.label, self._proxy.label, lambda **check: {})
+
+        def again(*, check_host: bool) -> dict[str, Any]:
+            return {} if self._proxy else certificate(self._host, self._port, check_host=check_host)
+
+        if self._proxy and not self._tunnelling:
+            return _tls_error(cause, self._proxy.label, self._proxy.label, again)
+        return _tls_error(cause, self._host, self._address, again)
 
 
 def _proxy_error(proxy: Proxy, text: str) -> NetworkFailed:

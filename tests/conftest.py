@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trustme
+from pytest_httpserver import HTTPServer
 
 from tests.program import Program
 from tests.servers import Script, Server
@@ -32,6 +33,13 @@ def serve() -> Iterator[Callable[..., Server]]:
     yield start
     for server in servers:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def make_httpserver() -> Iterator[HTTPServer]:
+    """pytest-httpserver's server, with a thread for each request; its default serves one at a time."""
+    with HTTPServer(threaded=True) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

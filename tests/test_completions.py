@@ -1,22 +1,24 @@
 """The completion scripts: current, and what a TAB offers. The real shell is asked; no Python is started by a TAB."""
 
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+BASH = shutil.which("bash") or "/bin/bash"
 ROOT = Path(__file__).parent.parent
 
 
 def complete(*words: str) -> list[str]:
-    """What bash offers for the last word."""
+    """What bash offers for the last word. With an empty PATH: nothing is started."""
     script = (
         f"source {shlex.quote(str(ROOT / 'completions' / 'llmcli.bash'))}; compopt() {{ :; }}; "
         f"COMP_WORDS=({shlex.join(words)}); COMP_CWORD={len(words) - 1}; _llmcli; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     )
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, env={"PATH": ""})
+    done = subprocess.run([BASH, "-c", script], capture_output=True, text=True, check=True, env={"PATH": "/nonexistent"})
     return done.stdout.split()
 
 

@@ -79,23 +79,15 @@ def run(arguments: Arguments, world: World) -> None:
     config = read_config(world, arguments.config, no_config=arguments.no_config)
     arguments = _with_defaults(arguments, config)
     form = _format(arguments, world)
+    world.json_errors = form in ("json", "jsonl")
     log = progress.open_log(world, verbose=arguments.verbose, path=arguments.log_file) or no_log
-    targets = [registry.resolve(arguments.model, arguments.provider, config)]
-    targets += [registry.resolve(name, None, config) for name in arguments.fallback]
-    for number, target in enumerate(targets):
-        last = number == len(targets) - 1
-        try:
-            job = _prepare(arguments, target, config, world, first=number == 0)
-            break
-        except LlmError as exc:
-            if last or exc.status not in _FALLBACK_STATUSES:
-                raise
-            world.note(f"{exc.message}; trying {targets[number + 1].provider}")
-    messages = _messages(arguments, world)
+    jobs = _jobs(arguments, config, world)
+    job = next(jobs)
+    messages = _messages(arguments, job.ready.setup.timeouts.total, world)
     if arguments.dry_run or arguments.curl:
         _show_request(job, job.request._replace(messages=messages), arguments, world)
         return
-    _ask_in_turn(job, targets[number + 1 :], messages, arguments, form, config, world, log)
+    _ask_in_turn(job, jobs, messages, arguments, form, world, log)
 
 
 class _Job(NamedTuple):
@@ -107,6 +99,24 @@ class _Job(NamedTuple):
     @property
     def name(self) -> str:
         return f"{self.ready.provider.config.id}/{self.request.model}"
+
+
+def _jobs(arguments: Arguments, config: Config, world: World) -> Iterator[_Job]:
+    """
+    The model that was asked for, and then each of `--fallback`, prepared when its turn comes. What cannot be had for a
+    reason that does not concern the next is passed over; the last one's error is raised.
+    """
+    targets = [registry.resolve(arguments.model, arguments.provider, config)]
+    targets += [registry.resolve(name, None, config) for name in arguments.fallback]
+    for number, target in enumerate(targets, 1):
+        try:
+            job = _prepare(arguments, target, config, world, first=number == 1)
+        except LlmError as exc:
+            if number == len(targets) or exc.status not in _FALLBACK_STATUSES:
+                raise
+            world.note(f"{target.provider}: {exc.message}; trying {targets[number].provider}")
+        else:
+            yield job
 
 
 def _prepare(arguments: Arguments, target: registry.Target, config: Config, world: World, *, first: bool) -> _Job:
@@ -158,12 +168,14 @@ def _with_settings(request: ChatRequest, ready: Ready) -> ChatRequest:
 def _with_defaults(arguments: Arguments, config: Config) -> Arguments:
     """What was not said on the command line, from `[chat]`."""
     given = {name: value for name, value in config.chat.items() if getattr(arguments, name) in (None, (), [])}
-    if arguments.json or arguments.jsonl:
+    if arguments.json or arguments.jsonl or arguments.extract:
         given.pop("format", None)
     if "format" in given and given["format"] not in FORMATS:
         raise ConfigurationError(f"chat.format should be one of {', '.join(FORMATS)}, not {given['format']!r}")
     if given.get("color", "auto") not in ("auto", "always", "never"):
         raise ConfigurationError(f"chat.color should be auto, always or never, not {given['color']!r}")
+    if arguments.output in ("-", "/dev/stdout"):
+        given["output"] = None
     return arguments._replace(**given)
 
 
@@ -180,10 +192,9 @@ def _format(arguments: Arguments, world: World) -> str:
     return "markdown" if rendered and world.env.get("TERM") != "dumb" else "text"
 
 
-def _messages(arguments: Arguments, world: World) -> tuple[Message, ...]:
-    prompt = read_prompt(
-        arguments.prompt, arguments.file, no_stdin=arguments.no_stdin, timeout=arguments.timeout, world=world
-    )
+def _messages(arguments: Arguments, total: float | None, world: World) -> tuple[Message, ...]:
+    timeout = total if arguments.timeout is None else arguments.timeout
+    prompt = read_prompt(arguments.prompt, arguments.file, no_stdin=arguments.no_stdin, timeout=timeout, world=world)
     system = (message("system", arguments.system),) if arguments.system else ()
     return (*system, message("user", prompt))
 
@@ -206,26 +217,25 @@ def _options(pairs: Sequence[str]) -> dict[str, Json]:
 
 
 def _ask_in_turn(
-    job: _Job, fallbacks: Sequence[registry.Target], messages: tuple[Message, ...], arguments: Arguments, form: str,
-    config: Config, world: World, log: Log,
+    job: _Job, others: Iterator[_Job], messages: tuple[Message, ...], arguments: Arguments, form: str,
+    world: World, log: Log,
 ) -> None:  # fmt: skip
     """Ask the first; another only before any output, and only for what another provider may do better."""
     sink: Sink = OutputFile(arguments.output) if arguments.output else Stdout(world.stdout)
     if arguments.output:
         signals.care()
     try:
-        waiting = list(fallbacks)
         while True:
             try:
                 _ask(job, messages, arguments, form, sink, world, log)
                 break
             except LlmError as exc:
                 exc.bytes_out = sink.written
-                if not waiting or exc.status not in _FALLBACK_STATUSES:
+                another = next(others, None) if exc.status in _FALLBACK_STATUSES else None
+                if another is None:
                     raise
-                world.note(f"{job.name}: {exc.message}; trying {waiting[0].provider}")
-                job = _prepare(arguments, waiting.pop(0), config, world, first=False)
-                world.note(f"{job.name} answers")
+                world.note(f"{job.name}: {exc.message}; asking {another.name}")
+                job = another
         sink.commit()
     except BaseException:
         sink.abort()
@@ -275,6 +285,7 @@ def _call(ready: Ready, arguments: Arguments, world: World, log: Log) -> Call:
         stream=arguments.stream,
         note=world.note,
         log=log,
+        key_source=ready.secret.source if ready.secret else None,
     )
 
 

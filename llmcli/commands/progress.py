@@ -107,7 +107,7 @@ class Logger:
             try:
                 self._file = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - lives as long as we do
             except OSError as exc:
-                self._world.say(f"llmcli: warning: cannot write the log {path}: {exc.strerror}")
+                self._world.note(f"warning: cannot write the log {path}: {exc.strerror}")
 
     def __call__(self, event: str, /, **fields: Any) -> None:
         """Log one event."""
@@ -118,7 +118,7 @@ class Logger:
                 line = json.dumps({"time": round(time.time(), 3), "event": event, **fields}, default=str)
                 self._file.write(self._world.redactor.clean(line) + "\n")
             except OSError as exc:
-                self._world.say(f"llmcli: warning: cannot write the log: {exc.strerror}")
+                self._world.note(f"warning: cannot write the log: {exc.strerror}")
                 self._file = None
 
     def _show(self, event: str, fields: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 From names to a provider that can be called: what every command does first. Layer 3.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -23,6 +24,9 @@ from llmcli.retry import RetryPolicy
 from llmcli.transport import Log, Transport, no_log
 from llmcli.types import Timeouts
 from llmcli.world import World
+
+
+_SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
 
 
 class Ready(NamedTuple):
@@ -66,6 +70,9 @@ def make_ready(
     cls = registry.load(provider_id, config)
     setup = provider_setup(config, provider_id, cls, world.env, model=model, base_url=base_url)
     provider = cls(setup.config)
+    for name, value in setup.config.headers.items():
+        if _SECRET_HEADER.search(name):
+            world.redactor.add(value.rpartition(" ")[2])
     declared = _declared(cls, setup.api_key)
     provider.api_key = declared  # type: ignore[misc]  # the table may send the key into another header
     secret = find_key(
@@ -97,8 +104,9 @@ def _declared(cls: type[Provider], table: Mapping[str, Any]) -> Any:
 
 def transport_for(ready: Ready, world: World, *, ca_bundle: str | None = None, log: Log = no_log) -> Transport:
     """The transport for one provider: its proxy and its certificates, or those of the flag and the environment."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        userinfo = world.env.get(name, "").rpartition("@")[0].rpartition("//")[2]
+    names = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    for url in (ready.setup.proxy or "", *(world.env.get(name, "") for name in names)):
+        userinfo = url.rpartition("@")[0].rpartition("//")[2]
         world.redactor.add(userinfo.partition(":")[2])
     return Transport(env=world.env, ca_bundle=ca_bundle or ready.setup.ca_bundle, proxy=ready.setup.proxy, log=log)
 
@@ -114,4 +122,5 @@ def brief_call(ready: Ready, world: World, *, seconds: float, transport: Transpo
         timeouts,
         RetryPolicy(retries=0),
         started=time.monotonic(),
+        key_source=ready.secret.source if ready.secret else None,
     )

@@ -1,0 +1,116 @@
+"""`llmcli models`: what each provider offers, asked live."""
+
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from tests.program import Program
+
+
+def configure(llmcli: Program, **urls: str) -> None:
+    """A provider for each name, of the adapter before the underscore."""
+    tables = [
+        f'[providers.{name}]\nadapter = "{name.partition("_")[0].replace("compatible", "openai-compatible")}"\n'
+        f'base_url = "{url}"\n'
+        for name, url in urls.items()
+    ]
+    llmcli.configure("\n".join(tables))
+
+
+def test_models_are_lines_that_grep_and_fzf_can_take(llmcli: Program, httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/v1/models").respond_with_json({"data": [{"id": "small"}, {"id": "large"}]})
+    configure(llmcli, compatible_a=httpserver.url_for("/v1"))
+
+    done = llmcli("models", "list", "compatible_a")
+
+    assert (done.status, done.text) == (0, "compatible_a/small\ncompatible_a/large\n")
+
+
+def test_models_alone_asks_every_configured_provider(llmcli: Program, httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/v1/models").respond_with_json([{"id": "small", "context_length": 4096}])
+    httpserver.expect_request("/api/tags").respond_with_json({"models": [{"name": "qwen3:latest"}]})
+    configure(llmcli, compatible_a=httpserver.url_for("/v1"), ollama=httpserver.url_for("/"))
+
+    done = llmcli("models")
+
+    assert done.status == 0
+    assert set(done.text.split()) == {"echo/echo", "compatible_a/small", "ollama/qwen3:latest"}
+
+
+def test_models_as_json_hold_what_is_known(llmcli: Program, httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/v1/models").respond_with_json([{"id": "small", "context_length": 4096}])
+    configure(llmcli, compatible_a=httpserver.url_for("/v1"))
+
+    (model,) = llmcli("models", "list", "compatible_a", "--json").json
+
+    assert (model["provider"], model["id"], model["context_length"]) == ("compatible_a", "small", 4096)
+
+
+def test_anthropic_s_pages_are_all_read(llmcli: Program, httpserver: HTTPServer) -> None:
+    def page(request: Request) -> Response:
+        first = "after_id" not in request.args
+        body = (
+            '{"data": [{"id": "one"}], "has_more": true, "last_id": "one"}'
+            if first
+            else '{"data": [{"id": "two"}], "has_more": false}'
+        )
+        return Response(body, content_type="application/json")
+
+    httpserver.expect_request("/v1/models").respond_with_handler(page)
+    llmcli.configure(
+        f'[providers.claude]\nadapter = "anthropic"\nbase_url = "{httpserver.url_for("/")}"\n'
+        'api_key = { env = "CLAUDE_KEY" }\n'
+    )
+
+    done = llmcli("models", "list", "claude", env={"CLAUDE_KEY": "sk-ant-test"})
+
+    assert (done.status, done.text) == (0, "claude/one\nclaude/two\n")
+
+
+def test_a_service_without_a_list_shows_the_configured_names(llmcli: Program) -> None:
+    llmcli.configure('[providers.gateway]\nmodels = ["fast", "good"]\n')
+
+    assert llmcli("models", "list", "gateway").text == "gateway/fast\ngateway/good\n"
+
+
+def test_a_dead_provider_is_one_line_on_stderr_and_the_rest_is_listed(llmcli: Program, httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/v1/models").respond_with_json({"data": [{"id": "small"}]})
+    configure(llmcli, compatible_a=httpserver.url_for("/v1"), compatible_dead="http://127.0.0.1:1/v1")
+
+    done = llmcli("models", "list", "compatible_a", "compatible_dead")
+
+    assert done.status == 7
+    assert done.text == "compatible_a/small\n"
+    assert "connection refused by 127.0.0.1:1" in done.err
+    assert "provider=compatible_dead" in done.err
+
+
+def test_providers_that_fail_alike_give_their_common_status(llmcli: Program) -> None:
+    configure(llmcli, compatible_x="http://127.0.0.1:1/v1", compatible_y="http://127.0.0.1:1/v1")
+
+    assert llmcli("models", "list", "compatible_x", "compatible_y").status == 7
+
+
+def test_providers_that_fail_in_different_ways_give_status_8(llmcli: Program, httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/v1/models").respond_with_json({"error": {"message": "no"}}, status=401)
+    configure(llmcli, compatible_x="http://127.0.0.1:1/v1", compatible_y=httpserver.url_for("/v1"))
+
+    assert llmcli("models", "list", "compatible_x", "compatible_y").status == 8
+
+
+@pytest.mark.parametrize("body", ["<html>hello</html>", "", "null"])
+def test_a_list_that_is_none_is_no_traceback(llmcli: Program, httpserver: HTTPServer, body: str) -> None:
+    httpserver.expect_request("/v1/models").respond_with_data(body)
+    configure(llmcli, compatible_a=httpserver.url_for("/v1"))
+
+    done = llmcli("models", "list", "compatible_a")
+
+    assert done.status == (0 if body == "null" else 8)
+    assert "Traceback" not in done.err
+
+
+def test_an_unknown_provider_is_named_with_the_nearest(llmcli: Program) -> None:
+    done = llmcli("models", "list", "opnai")
+
+    assert done.status == 3
+    assert "did you mean openai" in done.err
