@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from llmcli.deadlines import Deadlines
 from llmcli.errors import AuthenticationFailed, Incomplete, LlmError, NetworkFailed, ProviderFailed, RequestRejected
+from llmcli.framing import decode_body
 from llmcli.http_errors import request_id
 from llmcli.provider import HTTPProvider, NativeProvider, Provider, Reader, read_whole, with_headers
 from llmcli.retry import RetryPolicy
@@ -41,6 +42,8 @@ from llmcli.types import (
 
 _CONTENT = (TextDelta, ThinkingDelta, ToolCallDelta, ToolCall)
 _LONGEST_SLEEP = 10.0**7  # seconds; the system refuses an endless one
+_BLANKS = b" \t\r\n"
+_BOM = b"\xef\xbb\xbf"
 _STREAM_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _API_STARTS = (*_STREAM_STARTS, b"{", b"[")  # whatever the content type says
 
@@ -210,11 +213,13 @@ def _read(provider: HTTPProvider, response: Response, deadlines: Deadlines, *, s
         yield from read_whole(reader, whole.read())
         return
     progress = _Progress(reader, deadlines)
+    heard = head.startswith(_STREAM_STARTS)
     try:
         for chunk in chain((head,), chunks):
             seen = framing.keep_alives
             events = 0
             records = framing.feed(chunk)
+            heard = heard or bool(records)
             for record in records:
                 for event in reader.feed(record):
                     events += 1
@@ -223,10 +228,16 @@ def _read(provider: HTTPProvider, response: Response, deadlines: Deadlines, *, s
                         return
             progress.after(events, alive=bool(records) or framing.keep_alives > seen)
         for record in framing.end():
-            yield from reader.feed(record)
+            heard = True
+            for event in reader.feed(record):
+                yield event
+                if type(event) is Finish:
+                    return
     except (NetworkFailed, ProviderFailed):
         if not reader.complete:
             raise
+    if not heard:
+        raise ProviderFailed(f"got no API answer, but: {decode_body(head[:80])}", http_status=response.status)
     yield from _ended(reader)
 
 
@@ -264,10 +275,11 @@ def _ended(reader: Reader) -> Iterator[Event]:
 
 def _first_bytes(chunks: Iterator[bytes]) -> bytes:
     """The first bytes that say something: blank lines before a body are keep-alives, and a BOM is no content."""
+    head = b""
     for chunk in chunks:
-        head = chunk.lstrip(b" \t\r\n").removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
-        if head:
-            return head
+        head = (head + chunk).lstrip(_BLANKS)
+        if not _BOM.startswith(head) and (said := head.removeprefix(_BOM).lstrip(_BLANKS)):
+            return said
     return b""
 
 

@@ -14,7 +14,7 @@ import typer
 
 from llmcli import __version__, signals
 from llmcli.errors import LlmError, UsageError
-from llmcli.output import Printed, ReaderGone, Stdout, error_document, error_line
+from llmcli.output import Printed, ReaderGone, Stdout, error_document, error_line, json_text
 from llmcli.world import World
 
 app = typer.Typer(
@@ -241,9 +241,7 @@ def _report(error: LlmError, world: World) -> int:
     if world.debug:
         world.say("".join(traceback.format_exception(error)).rstrip())
     if world.json_errors:
-        from json import dumps
-
-        world.say(dumps(error_document(error), ensure_ascii=False))
+        world.say(json_text(error_document(error)))
     else:
         world.say(error_line(error))
         if error.hint:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _MESSAGE_LIMIT = 500  # characters of a provider's message that we show
+_SILENT = "no explanation"
 _REQUEST_IDS = ("x-request-id", "request-id", "x-generation-id", "apim-request-id", "cf-ray")
 
 # Codes and words, lower case, that decide more than the status does. Checked in this order.
@@ -141,7 +142,7 @@ def describe(body: bytes) -> ErrorBody:
         except ProviderFailed:
             pass
     plain = " ".join(re.sub(_TAGS, " ", text).split()) if "<" in text else text
-    return ErrorBody(_cut(plain) or "no explanation")
+    return ErrorBody(_cut(plain) or _SILENT)
 
 
 def _describe_document(document: object) -> ErrorBody:
@@ -172,7 +173,7 @@ def _describe_document(document: object) -> ErrorBody:
     parameter = fields.get("param")
     named = re.search(_PARAMETER, message)
     return ErrorBody(
-        _cut(message or (_shown(document) if document else "")) or "no explanation",
+        _cut(message or (_shown(document) if document else "")) or _SILENT,
         tuple(codes),
         parameter if isinstance(parameter, str) and parameter else named.group(1) if named else None,
         next((int(code) for code in codes if re.fullmatch("[45][0-9][0-9]", code)), None),
@@ -270,7 +271,8 @@ def classify(status: int, body: ErrorBody, headers: Mapping[str, str]) -> LlmErr
         return made(AuthenticationFailed, f"the provider does not accept the key: {body.message}")
     if status == 403:
         return made(AuthenticationFailed, f"the provider refuses this key or region: {body.message}")
-    if (status in (200, 400, 404) and said(_MODEL)) or (status in (400, 404) and re.search(_MODEL_PATTERN, body.message)):
+    described = status in (400, 404) and re.search(_MODEL_PATTERN, body.message)
+    if described or (status in (200, 400, 404) and said(_MODEL)):
         return made(UnknownModel, f"unknown model: {body.message}", "llmcli models lists what there is")
     if status == 404:
         return made(RequestRejected, f"no such address: {body.message}", "check the base URL")
@@ -281,7 +283,7 @@ def classify(status: int, body: ErrorBody, headers: Mapping[str, str]) -> LlmErr
     if status in (429, 503, 529) or ((status == 200 or status >= 500) and any(word in codes for word in _OVERLOAD)):
         return made(Busy, f"the provider is busy: {body.message}")
     if 400 <= status < 500 or "invalid_request" in codes:
-        rejected = made(RequestRejected)
+        rejected = made(RequestRejected, f"HTTP {status}: {_SILENT}" if body.message == _SILENT else None)
         if isinstance(rejected, RequestRejected):
             rejected.parameter = body.parameter
         return rejected

@@ -12,6 +12,7 @@ import re
 import select
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 from llmcli.errors import LlmError, OutputFailed, WrongForm
@@ -59,7 +60,7 @@ class Sink(Place, Protocol):
         """The answer is complete. Raises `OutputFailed` if the last bytes cannot be kept."""
 
     def abort(self) -> None:
-        """The answer is not complete; keep what there is without passing it off as whole."""
+        """The answer is not complete; keep what there is without passing it off as whole. Raises nothing."""
 
 
 class Stdout:
@@ -80,6 +81,7 @@ class Stdout:
 
     def write(self, data: bytes) -> None:
         """See `Sink`."""
+        self._amid_line = not data.endswith(b"\n")  # before the write, right after which a Ctrl-C may come
         try:
             _write_all(self._fd, data)
         except BrokenPipeError:
@@ -87,7 +89,6 @@ class Stdout:
         except OSError as exc:
             raise OutputFailed(f"cannot write to stdout: {exc.strerror}") from exc
         self.written += len(data)
-        self._amid_line = not data.endswith(b"\n")
 
     def commit(self) -> None:
         """See `Sink`. Some file systems report a full disk only when the file is closed."""
@@ -99,7 +100,8 @@ class Stdout:
     def abort(self) -> None:
         """See `Sink`. On a terminal the shell's prompt gets a line of its own."""
         if self.tty and self._amid_line:
-            self.write(b"\n")
+            with suppress(OutputFailed, ReaderGone):
+                self.write(b"\n")
 
 
 class Printed(io.RawIOBase):
@@ -173,11 +175,11 @@ class OutputFile:
         """See `Sink`."""
         if self._temporary is None:
             return
-        if self.written:
-            os.replace(self._temporary, self._path + ".part")
-        else:
-            os.unlink(self._temporary)
-        self._temporary = None
+        with suppress(OSError):
+            if os.path.getsize(self._temporary):
+                os.replace(self._temporary, self._path + ".part")
+            else:
+                os.unlink(self._temporary)
 
 
 def _write_all(fd: int, data: bytes) -> None:
@@ -202,6 +204,9 @@ _ESCAPES: dict[int, str] = (
     | {code: f"\\u{code:04x}" for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
     | {code: f"\\U{code:08x}" for code in range(0xE0000, 0xE0080)}
 )
+# Markdown can name by its number (`&#x202e;`) what was not there to be escaped before; rich itself drops what is ASCII.
+_ESCAPES_OF_ENTITIES = {code: shown for code, shown in _ESCAPES.items() if code > 0x7F}
+_ESCAPES_IN_JSON = {code: json.dumps(chr(code))[1:-1] for code in _ESCAPES if code >= 0x7F}
 
 
 def visible(text: str) -> str:
@@ -277,50 +282,61 @@ def write_markdown(events: Iterable[Event], sink: Place, look: Look, reply: Call
         with console.capture() as capture:
             console.print(Markdown(block, hyperlinks=False))
         # rich pads every line with spaces, and some blocks with blank lines; a terminal needs neither.
-        shown = re.sub(r"[ \t]+$", "", capture.get(), flags=re.MULTILINE).strip("\n")
+        shown = re.sub(r"[ \t]+$", "", capture.get(), flags=re.MULTILINE).strip("\n").translate(_ESCAPES_OF_ENTITIES)
         sink.write(f"{shown}\n".encode())
 
+    def show(complete: Iterable[str]) -> None:
+        for block in complete:
+            if sink.written:
+                sink.write(b"\n")
+            render(visible(block))
+
     blocks = Blocks()
-    first = True
-    for block in blocks.of(event.text for event in events if type(event) is TextDelta):
-        if not first:
-            sink.write(b"\n")
-        first = False
-        render(visible(block))
+    try:
+        for event in events:
+            if type(event) is TextDelta:
+                show(blocks.feed(event.text))
+    finally:
+        show(blocks.end())  # of an answer that was cut, too, all is shown that came
 
 
 class Blocks:
     """Cuts growing Markdown text into complete blocks: at blank lines outside fenced code."""
 
-    def of(self, pieces: Iterable[str]) -> Iterator[str]:
-        """The blocks, each as soon as the line after it shows that it is complete."""
-        lines: list[str] = []
-        fence = ""
-        for line in _lines(pieces):
-            mark = re.match(r" {0,3}(`{3,}|~{3,})(.*)", line)
-            if fence:
-                if mark and mark[1].startswith(fence) and not mark[2].strip():
-                    fence = ""
-            elif mark:
-                fence = mark[1]
-            elif not line.strip() and lines:
-                yield "".join(lines)
-                lines.clear()
-                continue
-            if lines or line.strip():
-                lines.append(line)
-        if lines:
-            yield "".join(lines)
+    def __init__(self) -> None:
+        self._line: list[str] = []  # the pieces of a line whose end has not come
+        self._block: list[str] = []
+        self._fence = ""
 
+    def feed(self, text: str) -> list[str]:
+        """Take the next piece of the text and return the blocks that the lines in it show to be complete."""
+        first, *rest = text.split("\n")
+        self._line.append(first)
+        blocks: list[str] = []
+        for start in rest:
+            blocks += self._take("".join(self._line) + "\n")
+            self._line = [start]
+        return blocks
 
-def _lines(pieces: Iterable[str]) -> Iterator[str]:
-    held = ""
-    for piece in pieces:
-        *complete, held = (held + piece).split("\n")
-        for line in complete:
-            yield line + "\n"
-    if held:
-        yield held
+    def end(self) -> list[str]:
+        """The text has ended, and so has the block that it was in."""
+        blocks = [*self._take("".join(self._line)), "".join(self._block)]
+        self._line, self._block = [], []
+        return [block for block in blocks if block]
+
+    def _take(self, line: str) -> list[str]:
+        """A line is complete: a blank one outside fenced code ends a block, any other belongs to it."""
+        mark = re.match(r" {0,3}(`{3,}|~{3,})(.*)", line)
+        if self._fence:
+            if mark and mark[1].startswith(self._fence) and not mark[2].strip():
+                self._fence = ""
+        elif mark:
+            self._fence = mark[1]
+        elif not line.strip():
+            block, self._block = "".join(self._block), []
+            return [block] if block else []
+        self._block.append(line)
+        return []
 
 
 def write_json(events: Iterable[Event], sink: Place, look: Look, reply: Callable[[], Reply]) -> None:
@@ -394,11 +410,21 @@ def _metadata(reply: Reply) -> dict[str, Json]:
 
 
 def _tool_call(call: ToolCall) -> dict[str, Json]:
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+    document: dict[str, Json] = {
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments},
+    }
+    return document if call.valid else {**document, "valid": False}
 
 
 def _json_line(document: Any) -> bytes:
-    return (json.dumps(document, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+    return (json_text(document) + "\n").encode("utf-8", "replace")
+
+
+def json_text(document: Any) -> str:
+    """A line of JSON in which nothing stands that a terminal would obey: JSON has escapes of its own for that."""
+    return json.dumps(document, ensure_ascii=False).translate(_ESCAPES_IN_JSON)
 
 
 # --- other shapes ---------------------------------------------------------------------------------

@@ -29,6 +29,8 @@ from llmcli.types import HttpRequest
 WHOLE_LIMIT = 64 * 1024 * 1024  # bytes of an answer that comes whole
 ERROR_LIMIT = 256 * 1024  # bytes of an error answer that are read
 _WRITE_SIZE = 64 * 1024
+_GZIP = b"\x1f\x8b"  # how every gzip file begins
+_LIBRARIES = {"br": ("brotli", "brotlicffi"), "zstd": ("zstandard",)}  # what httpx needs beside itself, any of them
 _USER_AGENT = f"llmcli/{__version__}"
 _NO_CHECK_TIME = 0x200000  # OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which the ssl module does not name
 
@@ -80,12 +82,14 @@ class Response:
         """The body as it arrives, decompressed. Raises our errors only."""
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
         first = next(self._chunks, b"")
-        if encoding in ("", "identity") and not first.startswith(b"\x1f\x8b"):
+        if first == _GZIP[:1]:
+            first += next(self._chunks, b"")
+        if encoding in ("", "identity") and not first.startswith(_GZIP):
             if first:
                 yield first
             yield from self._chunks
             return
-        yield from _decompressed(first, self._chunks, "gzip" if first.startswith(b"\x1f\x8b") else encoding)
+        yield from _decompressed(first, self._chunks, "gzip" if first.startswith(_GZIP) else encoding)
 
     def read(self, limit: int = WHOLE_LIMIT) -> bytes:
         """The whole body. Raises `ProviderFailed` when it is longer than `limit` bytes."""
@@ -143,7 +147,7 @@ class Transport:
         """
         deadlines.connecting()
         proxy = proxy_for(request.url, self._env, self._proxy)
-        exchange = _Exchange(request, deadlines, proxy, self._log)
+        exchange = _Exchange(request, deadlines, proxy, self._log, self._certificate)
         self._log("request", method=request.method, url=request.url, headers=dict(request.headers),
                   bytes=len(request.body or b""), proxy=proxy.shown if proxy else None)  # fmt: skip
         try:
@@ -165,9 +169,8 @@ class Transport:
         except NetworkFailed as exc:
             exchange.named(exc)
             raise
-        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError,
-                httpcore.UnsupportedProtocol, ssl.SSLError, OSError) as exc:  # fmt: skip
-            raise exchange.named(exchange.translate(exc, self._certificate)) from exc
+        except _FAILURES as exc:
+            raise exchange.named(exchange.translate(exc)) from exc
 
     def _pool(self, url: str, proxy: Proxy | None, deadlines: Deadlines) -> httpcore.ConnectionPool:
         backend = _Backend(deadlines, self._resolve)
@@ -239,17 +242,35 @@ class Transport:
 
 # --- one exchange ---------------------------------------------------------------------------------
 
+_FAILURES = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+    ssl.SSLError,
+    OSError,
+)
+
 
 class _Exchange:
     """One request and its answer: knows how far it got, and what an error at that point means."""
 
-    def __init__(self, request: HttpRequest, deadlines: Deadlines, proxy: Proxy | None, log: Log) -> None:
+    def __init__(
+        self,
+        request: HttpRequest,
+        deadlines: Deadlines,
+        proxy: Proxy | None,
+        log: Log,
+        certificate: Callable[..., dict[str, Any]],
+    ) -> None:
         url = httpcore.URL(request.url)
         self._host = url.host.decode("ascii")
         self._port = url.port or {b"https": 443}.get(url.scheme, 80)
         self._deadlines = deadlines
         self._proxy = proxy
         self._log = log
+        self._certificate = certificate
         self._tunnelling = False
         self._sent = False
         self._started = time.monotonic()
@@ -270,11 +291,14 @@ class _Exchange:
         self._log("response", status=status, headers=dict(headers), seconds=self._elapsed())
 
     def body(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """The body, counted for the log."""
+        """The body, counted for the log. Raises our errors only."""
         total = 0
-        for chunk in chunks:
-            total += len(chunk)
-            yield chunk
+        try:
+            for chunk in chunks:
+                total += len(chunk)
+                yield chunk
+        except _FAILURES as exc:
+            raise self.named(self.translate(exc)) from exc
         self._log("body", bytes=total, seconds=self._elapsed())
 
     def _elapsed(self) -> float:
@@ -296,7 +320,7 @@ class _Exchange:
     def _address(self) -> str:
         return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
 
-    def translate(self, exc: Exception, certificate: Callable[..., dict[str, Any]]) -> LlmError:
+    def translate(self, exc: Exception) -> LlmError:
         """Our error for an exception of the HTTP library."""
         if isinstance(exc, httpcore.TimeoutException):
             return self._deadlines.expired()
@@ -312,16 +336,16 @@ class _Exchange:
         while not isinstance(cause, OSError) and (below := cause.__cause__ or cause.__context__) is not None:
             cause = below  # the pool raises `from None`, which hides the cause but keeps it
         if isinstance(cause, ssl.SSLError) and not self._sent:
-            return self._handshake_error(cause, certificate)
+            return self._handshake_error(cause)
         if not self._sent:
             return _connect_error(cause, self._peer)
         return NetworkFailed(f"the connection to {self._peer} was lost: {_strerror(cause)}")
 
-    def _handshake_error(self, cause: ssl.SSLError, certificate: Callable[..., dict[str, Any]]) -> LlmError:
+    def _handshake_error(self, cause: ssl.SSLError) -> LlmError:
         """The host's, or the proxy's. Behind a proxy the certificate is not looked at again: no way leads past it."""
 
         def again(*, check_host: bool) -> dict[str, Any]:
-            return {} if self._proxy else certificate(self._host, self._port, check_host=check_host)
+            return {} if self._proxy else self._certificate(self._host, self._port, check_host=check_host)
 
         if self._proxy and not self._tunnelling:
             return _tls_error(cause, self._proxy.label, self._proxy.label, again)
@@ -444,7 +468,7 @@ def proxy_for(url: str, env: Mapping[str, str], configured: str | None = None) -
 def is_loopback(host: str) -> bool:
     """Whether a host name or address means this machine."""
     host = host.strip("[]").lower()
-    return host in ("localhost", "::1") or host.endswith(".localhost") or bool(re.fullmatch(r"127(\.\d+){3}", host))
+    return bool(re.fullmatch(r"(.+\.)?localhost|127(\.\d+){3}|0\.0\.0\.0|::1?", host))
 
 
 def _exempt(host: str, no_proxy: str) -> bool:
@@ -610,8 +634,14 @@ def _header_map(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def _decompressed(first: bytes, rest: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    """Decompress incrementally, with httpx's decoders."""
+    """Decompress incrementally, with httpx's decoders. What httpx does not know it would leave as it is."""
+    from importlib.util import find_spec
+
     import httpx
+
+    for name in filter(None, (part.strip() for part in encoding.split(","))):
+        if name not in ("gzip", "deflate", "identity") and not any(map(find_spec, _LIBRARIES.get(name, ()))):
+            raise ProviderFailed(f"the answer is compressed as {name[:40]}, which cannot be read here")
 
     class Body(httpx.SyncByteStream):
         def __iter__(self) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """Fixtures: the program, servers that follow scripts, certificates, and a real inference server."""
 
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,13 @@ import pytest
 import trustme
 from pytest_httpserver import HTTPServer
 
+from tests import tiny_model
+from tests.llama_server import LlamaServer
 from tests.program import Program
 from tests.servers import Script, Server
+
+LLAMA_KEY = "sk-llama-test"
+ENDLESS = "one two three four five "
 
 
 @pytest.fixture()
@@ -67,3 +73,50 @@ def server_tls(authority: trustme.CA, *names: str, **options: Any) -> ssl.SSLCon
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*names, **options).configure_cert(context)
     return context
+
+
+# --- a real inference server ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def reciting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], LlamaServer]]:
+    """
+    A llama.cpp server whose model recites a text: `reciting("The answer is 42.")`. It lives as long as the session, so
+    a test must leave it as it was.
+    """
+    needs_llama_cpp()
+    folder = tmp_path_factory.mktemp("llama")
+    servers: dict[str, LlamaServer] = {}
+
+    def server_of(text: str) -> LlamaServer:
+        if text not in servers:
+            model = folder / f"{len(servers)}.gguf"
+            model.write_bytes(tiny_model.build(text))
+            servers[text] = LlamaServer(model, key=LLAMA_KEY)
+        return servers[text]
+
+    yield server_of
+    for server in servers.values():
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def llama(reciting: Callable[[str], LlamaServer]) -> LlamaServer:
+    """The one that recites `tiny_model.TEXT`."""
+    return reciting(tiny_model.TEXT)
+
+
+@pytest.fixture()
+def endless_llama(tmp_path: Path) -> Iterator[LlamaServer]:
+    """A llama.cpp server of the test's own, to be stopped and killed, whose model never comes to an end."""
+    needs_llama_cpp()
+    model = tmp_path / "endless.gguf"
+    model.write_bytes(tiny_model.build(ENDLESS, loop=True))
+    with LlamaServer(model, key=LLAMA_KEY) as server:
+        yield server
+
+
+def needs_llama_cpp() -> None:
+    """Skip where there is no wheel of llama.cpp. On Linux there is one, and without it the server fails to start."""
+    if sys.platform != "linux":
+        pytest.importorskip("xllamacpp")

@@ -44,7 +44,7 @@ class Dialect:
         """A script that sends these chunks at once, and ends the body unless `then` does something else."""
 
         def script(connection: Connection) -> None:
-            connection.send(self.head() + b"".join(map(chunk, chunks)))
+            connection.send(self.head() + b"".join(map(chunk, filter(None, chunks))))
             (then or end_the_body)(connection)
 
         return script

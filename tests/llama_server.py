@@ -39,8 +39,11 @@ class LlamaServer:
         assert self._process.stdout is not None
         self.address = self._process.stdout.readline().decode().strip()
         if not self.address:
+            self._process.wait()
+            self._errors.seek(0)
+            complaint = self._errors.read().decode(errors="replace")
             self.close()
-            raise RuntimeError(f"the llama.cpp server did not start: {self._complaint}")
+            raise RuntimeError(f"the llama.cpp server did not start: {complaint}")
 
     @property
     def url(self) -> str:
@@ -57,8 +60,9 @@ class LlamaServer:
         """Kill the server, stopped or not."""
         self.send(signal.SIGKILL)
         self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._errors.close()
 
     def send(self, number: signal.Signals) -> None:
         """Send the server a signal."""
@@ -83,11 +87,6 @@ class LlamaServer:
             return json.load(connection.getresponse())
         finally:
             connection.close()
-
-    @property
-    def _complaint(self) -> str:
-        self._errors.seek(0)
-        return self._errors.read().decode(errors="replace")
 
 
 def main() -> None:

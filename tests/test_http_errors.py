@@ -291,6 +291,13 @@ def test_a_wrong_address_is_told_from_an_unknown_model(status: int) -> None:
     assert "model" not in error.message
 
 
+@pytest.mark.parametrize("status", [408, 409, 424, 500, 501, 504, 529])
+def test_a_failure_of_the_service_is_told_with_its_status_or_in_words(status: int) -> None:
+    said = of_message(status, "what").message
+
+    assert said == ("the provider is busy: what" if status == 529 else f"HTTP {status}: what")
+
+
 QUOTA = [
     pytest.param(429, "You exceeded your current quota", "insufficient_quota", id="OpenAI"),
     pytest.param(429, "no more", "credit_balance_exhausted", id="OpenAI, credit"),
@@ -354,6 +361,10 @@ def test_a_spend_limit_is_found_in_anthropics_details() -> None:
     }
 
     assert type(error_of(400, document)) is QuotaExceeded
+
+
+def test_a_code_in_a_list_of_errors_counts() -> None:
+    assert type(error_of(429, {"errors": [{"code": "insufficient_quota", "message": "what"}]})) is QuotaExceeded
 
 
 @pytest.mark.parametrize(

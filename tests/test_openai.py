@@ -262,7 +262,7 @@ def test_reasoning_details_that_come_last_are_kept() -> None:
     events = read(
         openrouter(),
         delta(content="hi"),
-        delta("tool_calls", reasoning_details=[secret], tool_calls=[{"id": "c", "function": {"name": "f"}}]),
+        delta("tool_calls", reasoning_details=[None, secret], tool_calls=[{"id": "c", "function": {"name": "f"}}]),
     )
     assert ThinkingEnd({"reasoning_details": [secret]}) in events
 
@@ -315,9 +315,15 @@ def test_the_token_limit_is_said_in_the_other_way_once_refused() -> None:
     assert body(max_tokens=5, without=swapped.without)["max_tokens"] == 5
 
 
-def test_the_developer_role_becomes_system_once_refused() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        refused(400, message="messages[0].role: unknown variant `developer`, expected one of `system`, `user`"),
+        refused(400, message="Invalid value", param="messages[0].role"),
+    ],
+)
+def test_the_developer_role_becomes_system_once_refused(error: LlmError) -> None:
     """P52 (can1357/oh-my-pi#843)."""
-    error = refused(400, message="messages[0].role: unknown variant `developer`, expected one of `system`, `user`")
     system = message("system", "be terse")
     adapted = openai().adapt(request(system), error)
     assert adapted is not None
@@ -332,6 +338,7 @@ def test_the_developer_role_becomes_system_once_refused() -> None:
         (request(temperature=0.5), refused(400, message="Unsupported value: 'temperature'", param="temperature")),
         (request(stop=("x",)), refused(400, message="Unsupported parameter: 'stop'", param="stop")),
         (request(), OLD_FIELD),
+        (request(), NEW_FIELD),
         (request(max_tokens=9**9), refused(400, message="max_completion_tokens is too large", param=None)),
         (request(max_tokens=5, options={"max_completion_tokens": 5}), NEW_FIELD),
         (request(options={"stream_options": {}}), refused(400, message="Unknown parameter: 'stream_options'")),
@@ -478,7 +485,8 @@ def test_a_chunk_that_says_nothing_is_skipped(odd: object) -> None:
 def test_nulls_say_nothing() -> None:
     """P23 (Effect-TS/effect#7269): every key with every delta."""
     nulls = dict.fromkeys(("refusal", "tool_calls", "function_call", "reasoning", "reasoning_content", "annotations"))
-    events = read(openai(), delta(content="a", **nulls), delta(content=None, **nulls), delta("stop", content="b"))
+    chunks = [delta(content="a", **nulls), delta(content=None, **nulls), delta(content="b"), delta("stop", content="")]
+    events = read(openai(), *chunks)
     assert [type(event) for event in events] == [Metadata, TextDelta, TextDelta, Finish]
 
 
@@ -946,6 +954,7 @@ def test_no_models_are_an_empty_list(document: object) -> None:
         ({"meta": {"n_ctx_train": 5}}, Model("m", context_length=5)),
         ({"top_provider": {"max_completion_tokens": 3}}, Model("m", max_output_tokens=3)),
         ({"created": 1.0, "name": "M"}, Model("m", name="M", created=1)),
+        ({"name": "m", "display_name": "M"}, Model("m", name="M")),
         ({"created": "soon", "name": "m", "context_length": None}, Model("m")),
         ({"capabilities": {"completion_chat": True, "vision": False}}, Model("m", capabilities=("completion_chat",))),
         ({"capabilities": ["chat", 1]}, Model("m", capabilities=("chat",))),
@@ -989,6 +998,12 @@ def test_mistral_has_names_of_its_own() -> None:
         "random_seed": 1,
         "max_tokens": 2,
     }
+
+
+def test_what_was_never_sent_is_not_left_out() -> None:
+    """Asking again in the same words would be of no use."""
+    error = refused(422, message="Unknown parameter: 'stream_options'")
+    assert Mistral(ProviderConfig("mistral")).adapt(request(), error) is None
 
 
 def test_an_answer_of_groq_with_an_error_inside_is_an_error() -> None:

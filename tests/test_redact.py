@@ -75,7 +75,7 @@ def test_a_secret_in_json_or_a_python_repr_is_replaced(secret: str) -> None:
     ),
 )
 def test_a_secret_in_base64_is_replaced_wherever_it_begins(before: bytes, after: bytes, secret: str) -> None:
-    """All characters go that hold nothing but bits of the secret; the one at each end may hold some of its neighbour."""
+    """All characters go that hold nothing but bits of the secret; one at each end may hold some of its neighbour."""
     raw = secret.encode()
     whole = before + raw + after
     assume(whole.find(raw) == whole.rfind(raw))

@@ -207,7 +207,9 @@ def test_unknown_keys_of_a_call_are_kept() -> None:
     assert calls == [ToolCall("a", "f", "{}", opaque={"extra_content": signature})]
 
 
-@pytest.mark.parametrize("odd", [{"function": None}, {"function": "f"}, {"id": 7, "index": "0"}, {"index": True}])
+@pytest.mark.parametrize(
+    "odd", [{"function": None}, {"function": "f"}, {"id": 7, "index": "0"}, {"index": True}, fragment(0, arguments=7)]
+)
 def test_odd_types_break_nothing(odd: dict[str, Json]) -> None:
     """P60: nothing is strict."""
     assert assembled(fragment(0, "a", "f", "{}"), odd) == [ToolCall("a", "f", "{}")]

@@ -17,11 +17,11 @@ from llmcli.commands.prompt import read_prompt
 from llmcli.commands.setup import Ready, make_ready, read_config, transport_for
 from llmcli.config import Config
 from llmcli.errors import ConfigurationError, FinishedEarly, LlmError, RequestRejected, UsageError
-from llmcli.output import FORMATS, Look, OutputFile, Place, Sink, Stdout, extract
+from llmcli.output import FORMATS, Look, OutputFile, Place, Sink, Stdout, extract, one_line
 from llmcli.provider import HTTPProvider
 from llmcli.retry import RetryPolicy
 from llmcli.transport import Log, no_log
-from llmcli.types import ChatRequest, Event, HttpRequest, Json, Message, Reply, message
+from llmcli.types import ChatRequest, Event, HttpRequest, Json, Message, Reply, ToolCall, message
 from llmcli.world import World
 
 _FALLBACK_STATUSES = frozenset({4, 6, 7, 8, 9})
@@ -333,6 +333,9 @@ def _close_up(fold: Fold, request: ChatRequest, arguments: Arguments, world: Wor
         if arguments.strict:
             raise FinishedEarly(f"the answer {what} (finish reason {reason})", provider=reply.provider)
         world.note(f"the answer {what} (finish reason {reason})")
+    for part in reply.message.parts:
+        if isinstance(part, ToolCall) and not part.valid:
+            world.note(f"the tool call {one_line(part.name) or 'without a name'} is not valid; do not run it")
     if reason == "tool_calls" and form in ("text", "markdown"):
         world.note("the model asks for a tool call; --json shows it")
     elif not fold.characters:

@@ -122,9 +122,10 @@ class Logger:
                 self._file = None
 
     def _show(self, event: str, fields: dict[str, Any]) -> None:
-        headers = fields.pop("headers", {}) if "headers" in fields else {}
+        headers = fields.get("headers", {})
         if event == "request":
-            self._world.say(f"> {fields['method']} {fields['url']} ({fields['bytes']} bytes)")
+            way = f", through proxy {fields['proxy']}" if fields.get("proxy") else ""
+            self._world.say(f"> {fields['method']} {fields['url']} ({fields['bytes']} bytes{way})")
         elif event == "response":
             self._world.say(f"< HTTP {fields['status']} after {fields['seconds']:.3f} s")
         else:

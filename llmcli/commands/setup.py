@@ -25,7 +25,6 @@ from llmcli.transport import Log, Transport, no_log
 from llmcli.types import Timeouts
 from llmcli.world import World
 
-
 _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
 
 
