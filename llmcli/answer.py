@@ -83,6 +83,8 @@ def answer(provider: Provider, request: ChatRequest, call: Call) -> Generator[Ev
         try:
             for event in _mended(_attempt(provider, request, call, stream=stream)):
                 began = began or isinstance(event, _CONTENT)
+                if type(event) is Finish and event.reason == "error":
+                    raise ProviderFailed(f"the provider ended the answer with an error (finish reason {event.raw})")
                 yield event
             return
         except LlmError as exc:

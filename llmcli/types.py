@@ -1,14 +1,13 @@
 """
 The values that cross a boundary: what is asked, what is sent, what comes back.
 
-Layer 0: knows nobody. Everything here is immutable; functions elsewhere say what happens to it. What is told apart by
-its type (parts and events) are frozen dataclasses; the rest are named tuples, which cost a seventh of that at start.
+Layer 0: knows nobody. Everything here is immutable; functions elsewhere say what happens to it. Values are named
+tuples, because forty frozen dataclasses would cost a tenth of the start-up of a short run.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "error", "other"]
@@ -16,19 +15,35 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
+_T = TypeVar("_T")
+
+
+def told_apart(cls: type[_T]) -> type[_T]:
+    """Named tuples that are equal only to their own kind: `TextDelta("a")` is not `ThinkingDelta("a")`."""
+
+    def equal(self: tuple[object, ...], other: object) -> bool:
+        return type(self) is type(other) and tuple.__eq__(self, other)
+
+    def unequal(self: tuple[object, ...], other: object) -> bool:
+        return not equal(self, other)
+
+    for name, method in (("__eq__", equal), ("__ne__", unequal), ("__hash__", tuple.__hash__)):
+        setattr(cls, name, method)
+    return cls
+
 
 # --- messages -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+@told_apart
+class Text(NamedTuple):
     """A piece of visible text."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Thinking:
+@told_apart
+class Thinking(NamedTuple):
     """
     Reasoning that a model shows apart from its answer.
 
@@ -37,11 +52,11 @@ class Thinking:
     """
 
     text: str = ""
-    opaque: Mapping[str, Json] = field(default_factory=dict)
+    opaque: Mapping[str, Json] = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+@told_apart
+class ToolCall(NamedTuple):
     """
     A function call that the model asks for.
 
@@ -53,7 +68,7 @@ class ToolCall:
     name: str
     arguments: str = "{}"
     valid: bool = True
-    opaque: Mapping[str, Json] = field(default_factory=dict)
+    opaque: Mapping[str, Json] = NOTHING
 
 
 Part: TypeAlias = Text | Thinking | ToolCall
@@ -99,37 +114,37 @@ class ChatRequest(NamedTuple):
 # --- events: an answer, whole or in pieces, is a sequence of these ---------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class TextDelta:
+@told_apart
+class TextDelta(NamedTuple):
     """The next piece of the visible answer."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ThinkingDelta:
+@told_apart
+class ThinkingDelta(NamedTuple):
     """The next piece of the model's reasoning."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ThinkingEnd:
+@told_apart
+class ThinkingEnd(NamedTuple):
     """The current block of thinking is complete; `opaque` is what must be sent back with it."""
 
-    opaque: Mapping[str, Json] = field(default_factory=dict)
+    opaque: Mapping[str, Json] = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCallDelta:
+@told_apart
+class ToolCallDelta(NamedTuple):
     """A fragment of a tool call went by. The whole call follows as a `ToolCall` event when it is complete."""
 
     name: str
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+@told_apart
+class Usage(NamedTuple):
     """
     Token counts; `None` is "not told", never zero. A later event replaces an earlier one whole.
 
@@ -143,15 +158,15 @@ class Usage:
     reasoning_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
+@told_apart
+class Metadata(NamedTuple):
     """Facts about the answer (`model`, `id`, `refusal`, `citations`...); later values win."""
 
     values: Mapping[str, Json]
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+@told_apart
+class Finish(NamedTuple):
     """
     The protocol's terminal marker was seen: the answer is complete. Always the last event, and always exactly one.
 

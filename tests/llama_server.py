@@ -10,15 +10,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-PATIENCE = 60  # seconds until a server that does not do what it should fails its test
+from tests.program import PATIENCE
 
 
 class LlamaServer:
@@ -31,7 +29,8 @@ class LlamaServer:
         self.key = key
         self._errors = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            [sys.executable, __file__, model, "--key", key, "--context", str(context), "--slots", str(slots)],
+            [sys.executable, "-m", "tests.llama_server", model, "--key", key, "--context", str(context), "--slots", str(slots)],
+            cwd=Path(__file__).parent.parent,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -71,14 +70,6 @@ class LlamaServer:
     def generating(self) -> int:
         """How many answers the server is working on."""
         return sum(slot["is_processing"] for slot in self._get("/slots"))
-
-    def wait_until(self, state: Callable[[int], bool]) -> None:
-        """Wait until the number of answers that the server is working on is as it should be."""
-        deadline = time.monotonic() + PATIENCE
-        while not state(count := self.generating()):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"the server still works on {count} answers")
-            time.sleep(0.02)
 
     def _get(self, path: str) -> Any:
         connection = HTTPConnection(urlsplit(self.address).netloc, timeout=PATIENCE)

@@ -3,30 +3,27 @@
 import os
 import pty
 import subprocess
-import threading
 import tty
 from typing import Any
 
-from tests.program import PATIENCE, Done, Program, shell_status
+from tests.program import Done, Program, shell_status
+from tests.shell import watched
 
 
 def on_terminal(program: Program, *args: str, stderr_too: bool = False, **popen: Any) -> Done:
     """
-    Run with stdout on a terminal of 80 columns, or with stderr on the same one (`out` then has both). The terminal
-    changes nothing: what is read is what was written.
+    Run to the end with stdout on a terminal of 80 columns, or with stderr on the same one (`out` then has both). The
+    terminal changes nothing: what is read is what was written.
     """
     ours, theirs = pty.openpty()
     tty.setraw(theirs)
     env = {"COLUMNS": "80", "TERM": "xterm-256color", **popen.pop("env", {})}
     stderr = theirs if stderr_too else subprocess.PIPE
-    with program.start(*args, env=env, stdout=theirs, stderr=stderr, **popen) as process:
+    with watched(program.start(*args, env=env, stdout=theirs, stderr=stderr, **popen)) as process:
         os.close(theirs)
-        hurry = threading.Timer(PATIENCE, process.kill)
-        hurry.start()
         screen = _read_all(ours)
         err = process.stderr.read() if process.stderr else b""
         process.wait()
-        hurry.cancel()
     os.close(ours)
     return Done(shell_status(process.returncode), screen, err.decode(errors="replace"))
 

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import sys
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -88,6 +89,8 @@ needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6
 @contextmanager
 def full(family: socket.AddressFamily = socket.AF_INET, port: int = 0) -> Iterator[int]:
     """A port whose queue of connections is full: one more is neither taken nor refused, as in a black hole."""
+    if sys.platform != "linux":
+        pytest.skip("elsewhere a full queue is not silent")
     host = "127.0.0.1" if family == socket.AF_INET else "::1"
     with socket.create_server((host, port), family=family, backlog=0) as server:
         waiting = [socket.socket(family) for _ in range(4)]

@@ -71,6 +71,7 @@ SSE_VECTORS = [
     pytest.param(b"data:  a\n\n", messages(" a"), id="one space is removed"),
     pytest.param(b"data:\ta \n\n", messages("\ta "), id="other blanks are data"),
     pytest.param(b"data: a\ndata: b\n\n", messages("a\nb"), id="two lines of data"),
+    pytest.param(b"event: x\r\ndata: a\r\ndata: b\r\n\r\n", [Record("a\nb", "x")], id="CRLF within an event"),
     pytest.param(b"data: a\ndata:\ndata:b\n\n", messages("a\n\nb"), id="an empty line of data between"),
     pytest.param(b"data: a:b: c\n\n", messages("a:b: c"), id="colons in the data"),
     pytest.param(b"event: x\n\ndata: a\n\n", messages("a"), id="an event without data forgets its name"),

@@ -10,7 +10,7 @@ calls together; each rule below names a public report of it.
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from llmcli.errors import ProviderFailed
 from llmcli.framing import parse_json_stream
@@ -94,7 +94,7 @@ class ToolCallAssembler:
                 if call.id and call in finished:
                     continue
                 if not call.id or any(call.id == other.id for other in finished):
-                    call = replace(call, id=self._new_id())
+                    call = call._replace(id=self._new_id())
                 finished.append(call)
         return tuple(finished)
 
