@@ -276,13 +276,16 @@ def _ended(reader: Reader) -> Iterator[Event]:
 
 
 def _first_bytes(chunks: Iterator[bytes]) -> bytes:
-    """The first bytes that say something: blank lines before a body are keep-alives, and a BOM is no content."""
+    """
+    The first bytes that say something: blank lines before a body are keep-alives, and a BOM is no content. What may
+    still become the start of a stream is waited for.
+    """
     head = b""
     for chunk in chunks:
-        head = (head + chunk).lstrip(_BLANKS)
-        if not _BOM.startswith(head) and (said := head.removeprefix(_BOM).lstrip(_BLANKS)):
-            return said
-    return b""
+        head = (head + chunk).lstrip(_BLANKS).removeprefix(_BOM).lstrip(_BLANKS)
+        if head and not any(start.startswith(head) and start != head for start in (*_STREAM_STARTS, _BOM)):
+            break
+    return head
 
 
 # --- natively -------------------------------------------------------------------------------------
@@ -402,7 +405,7 @@ class Fold:
             yield event
 
     def _take(self, event: Event) -> None:
-        if isinstance(event, TextDelta | ThinkingDelta):
+        if isinstance(event, (TextDelta, ThinkingDelta)):
             if type(event) is TextDelta:
                 self.characters += len(event.text)
             if self._keep:

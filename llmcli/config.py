@@ -99,10 +99,11 @@ class Config(NamedTuple):
 
 
 class Secret(NamedTuple):
-    """A key and where it came from. Its repr never shows it."""
+    """A key and where it came from, with the path if that is a file. Its repr never shows it."""
 
     value: str
     source: str
+    path: str | None = None
 
     def __repr__(self) -> str:
         return f"Secret(***, {self.source!r})"
@@ -360,7 +361,7 @@ def _look_for_key(
     key_file: str | None,
 ) -> Secret | None:  # fmt: skip
     if key_file is not None:
-        return Secret(_read_key_file(key_file), f"--api-key-file {key_file}")
+        return Secret(_read_key_file(key_file), f"--api-key-file {key_file}", key_file)
     for name in _variables(setup, declared, cls_id):
         if name in env:
             if not env[name].strip():
@@ -372,10 +373,10 @@ def _look_for_key(
         return Secret(_run_key_command(setup.api_key["command"]), "api_key.command")
     if "file" in setup.api_key:
         path = os.path.expanduser(setup.api_key["file"])
-        return Secret(_read_key_file(path), path)
+        return Secret(_read_key_file(path), path, path)
     path = f"{directory}/keys/{setup.config.id}"
     if directory is not None and os.path.exists(path):
-        return Secret(_read_key_file(path), path)
+        return Secret(_read_key_file(path), path, path)
     return None
 
 
@@ -414,7 +415,7 @@ def _checked(secret: Secret) -> Secret:
         raise AuthenticationFailed(f"the key from {secret.source} is empty")
     if not re.fullmatch(r"[\x21-\x7e]+", value):
         raise AuthenticationFailed(f"the key from {secret.source} holds blanks, control or non-ASCII characters")
-    return Secret(value, secret.source)
+    return secret._replace(value=value)
 
 
 def check_key_transport(url: str | None, secret: Secret | None, setup: ProviderSetup) -> None:

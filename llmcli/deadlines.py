@@ -58,12 +58,10 @@ class Deadlines:
 
     def remaining(self) -> float | None:
         """Seconds until the deadline, `None` for ever. Raises `TimedOut` when it has passed."""
-        at = self._at if self._total_at is None or self._at is None else min(self._at, self._total_at)
-        if at is None:
-            at = self._total_at
-        if at is None:
+        ends = [at for at in (self._at, self._total_at) if at is not None]
+        if not ends:
             return None
-        left = at - self._now()
+        left = min(ends) - self._now()
         if left <= 0:
             raise self.expired()
         return left

@@ -184,10 +184,13 @@ class OutputFile:
 
 def _write_all(fd: int, data: bytes) -> None:
     """Write every byte, also where a parent process has made the descriptor non-blocking."""
-    view = memoryview(data)
-    while view:
+    left: bytes | memoryview = data
+    while left:
         try:
-            view = view[os.write(fd, view) :]
+            written = os.write(fd, left)
+            if written == len(left):
+                return
+            left = memoryview(left)[written:]
         except BlockingIOError:
             poll = select.poll()
             poll.register(fd, select.POLLOUT)
@@ -468,7 +471,7 @@ def error_document(error: LlmError) -> dict[str, Json]:
             "http_status": error.http_status,
             "request_id": error.request_id,
             "retryable": error.retryable,
-            "retry_after": error.retry_after,
+            "retry_after": None if error.retry_after == float("inf") else error.retry_after,  # JSON has no infinity
             "bytes_out": error.bytes_out,
         }
     }

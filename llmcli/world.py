@@ -7,7 +7,7 @@ It is passed in, so that a command called by a test touches nothing else.
 import os
 from collections.abc import Mapping
 
-from llmcli.output import visible
+from llmcli.output import one_line, visible
 from llmcli.redact import Redactor
 
 
@@ -46,7 +46,7 @@ class World:
     def note(self, line: str) -> None:
         """A line for a person, unless --quiet."""
         if not self.quiet:
-            self.say(f"llmcli: {line}")
+            self.say(f"llmcli: {one_line(line)}")
 
     def say(self, line: str) -> None:
         """A line on stderr: redacted, and with control characters shown."""

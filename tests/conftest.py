@@ -106,7 +106,7 @@ def llama(reciting: Callable[[str], LlamaServer]) -> LlamaServer:
     return reciting(tiny_model.TEXT)
 
 
-@pytest.fixture()
+@pytest.fixture
 def endless_llama(tmp_path: Path) -> Iterator[LlamaServer]:
     """A llama.cpp server of the test's own, to be stopped and killed, whose model never comes to an end."""
     needs_llama_cpp()

@@ -38,7 +38,7 @@ class Dialect:
 
     def head(self, **headers: str) -> bytes:
         """The head of a streamed answer, chunked if nothing else is said."""
-        return head(content_type=self.content_type, **(headers or {"Transfer_Encoding": "chunked"}))
+        return head(200, self.content_type, **(headers or {"Transfer_Encoding": "chunked"}))
 
     def stream(self, *chunks: bytes, then: Callable[[Connection], None] | None = None) -> Script:
         """A script that sends these chunks at once, and ends the body unless `then` does something else."""

@@ -1,11 +1,12 @@
 """
 A real llama.cpp server for the tests, in a process of its own, so that it can be stopped and killed.
 
-    python -m tests.llama_server model.gguf --key sk-test     prints its address and serves until it is killed
+    python -m tests.llama_server model.gguf --key sk-test     prints its address and serves until stdin ends
 """
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -27,11 +28,19 @@ class LlamaServer:
 
     def __init__(self, model: Path, *, key: str = "", context: int = 4096, slots: int = 4) -> None:
         self.key = key
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.llama_server", model, "--key", key, "--context", str(context), "--slots", str(slots)],
+            [
+                sys.executable,
+                "-m",
+                "tests.llama_server",
+                model,
+                f"--key={key}",
+                f"--context={context}",
+                f"--slots={slots}",
+            ],
             cwd=Path(__file__).parent.parent,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
         )
@@ -52,16 +61,18 @@ class LlamaServer:
     def __enter__(self) -> "LlamaServer":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
         """Kill the server, stopped or not."""
         self.send(signal.SIGKILL)
         self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-        self._errors.close()
+        for file in (self._process.stdin, self._process.stdout, self._errors):
+            if file is not None:
+                file.close()
 
     def send(self, number: signal.Signals) -> None:
         """Send the server a signal."""
@@ -81,7 +92,7 @@ class LlamaServer:
 
 
 def main() -> None:
-    """Serve until a signal comes."""
+    """Serve until stdin ends, so that the server does not outlive the tests, however they end."""
     parser = argparse.ArgumentParser()
     parser.add_argument("model")
     parser.add_argument("--key", default="")
@@ -107,7 +118,8 @@ def main() -> None:
     params.verbosity = 0
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)
-    signal.pause()
+    sys.stdin.buffer.read()
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ def test_whichever_write_fails_the_status_tells_whether_the_answer_is_whole(sh: 
     statuses = []
     for number in range(1, 50):
         trace = f"strace -f -o {sh.home}/trace -e trace=write -e inject=write:error={error}:when={number}"
-        done = sh(f"{trace} -- {command}")
+        done = sh(f"{trace} -- {command}", env={"PYTHONDONTWRITEBYTECODE": "1"})
         if "ptrace" in done.err.lower():
             pytest.skip("strace is not allowed here")
         statuses.append(done.status)

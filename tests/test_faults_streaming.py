@@ -14,9 +14,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -37,19 +35,18 @@ from tests.dialects import (
     sse,
     stay_silent,
 )
-from tests.program import COMMAND, PATIENCE, Done, Program, shell_status
-from tests.servers import DONE, LAST_CHUNK, Connection, Script, Server, chunk, delta, finish
+from tests.program import COMMAND, PATIENCE, Done, Program
+from tests.servers import DONE, LAST_CHUNK, Connection, Script, Server, chunk, delta, finish, head
+from tests.shell import ended, read_until, watched
 from tests.terminal import on_terminal
 
 Serve = Callable[..., Server]
 
 in_every_dialect = pytest.mark.parametrize("dialect", DIALECTS, ids=str)
-MODIFIERS_OF_A_TERMINAL = ("--format", "text"), ("--format", "markdown")
+in_every_look = pytest.mark.parametrize("look", ["--format=text", "--format=markdown"])
 
 ESCAPES = "red \x1b[31mtext\x1b[0m, title \x1b]0;owned\x07, clipboard \x1b]52;c;cm0=\x07, C1 \x9b31m, back\x08, del\x7f"
-SHOWN_ESCAPES = (
-    "red ^[[31mtext^[[0m, title ^[]0;owned^G, clipboard ^[]52;c;cm0=^G, C1 \\x9b31m, back^H, del^?"
-)
+SHOWN_ESCAPES = "red ^[[31mtext^[[0m, title ^[]0;owned^G, clipboard ^[]52;c;cm0=^G, C1 \\x9b31m, back^H, del^?"
 
 
 def assert_incomplete(done: Done, what: str, *, out: bytes, dialect: Dialect, server: Server) -> None:
@@ -198,11 +195,20 @@ def test_single_bytes_of_an_event_do_not_put_off_the_idle_timeout(
 
 
 @pytest.mark.fault(40)
-@pytest.mark.parametrize("dribbled", [OPENAI.head() + b" " * 10_000, OPENAI.piece("x" * 10_000)], ids=["head", "event"])
+@in_every_dialect
 def test_single_bytes_of_the_first_event_do_not_put_off_the_first_timeout(
-    llmcli: Program, serve: Serve, dribbled: bytes
+    llmcli: Program, serve: Serve, dialect: Dialect
 ) -> None:
-    server = serve(lambda connection: at_intervals(connection, (bytes([byte]) for byte in dribbled)))
+    slowly = (chunk(bytes([byte])) for byte in dialect.piece("x" * 10_000))
+    server = serve(dialect.stream(then=lambda each: at_intervals(each, slowly)))
+    done = ask(llmcli, server, dialect, "--first-timeout", "0.3")
+    assert_failed(done, 7, "no answer began in 0.3 s", dialect=dialect, server=server)
+
+
+@pytest.mark.fault(40)
+def test_single_bytes_of_the_head_do_not_put_off_the_first_timeout(llmcli: Program, serve: Serve) -> None:
+    slowly = (bytes([byte]) for byte in b"HTTP/1.1 200 " + b"x" * 10_000)
+    server = serve(lambda connection: at_intervals(connection, slowly))
     done = ask(llmcli, server, OPENAI, "--first-timeout", "0.3")
     assert_failed(done, 7, "no answer began in 0.3 s", dialect=OPENAI, server=server)
 
@@ -211,10 +217,10 @@ def test_single_bytes_of_the_first_event_do_not_put_off_the_first_timeout(
 def test_a_total_timeout_ends_a_stream_that_always_has_more_to_say(llmcli: Program, serve: Serve) -> None:
     endless = again_and_again(chunk(delta("more ")))
     server = serve(OPENAI.stream(delta("more "), then=lambda each: at_intervals(each, endless)))
-    done = ask(llmcli, server, OPENAI, "--timeout", "2")
+    done = ask(llmcli, server, OPENAI, "--timeout", "3")
     words = done.text.count("more ")
     assert words
-    what = "the total timeout of 2 s passed"
+    what = "the total timeout of 3 s passed"
     assert_incomplete(done, what, out=b"more " * words, dialect=OPENAI, server=server)
 
 
@@ -256,6 +262,15 @@ def test_a_stream_that_is_cut_before_its_first_piece_exits_8(llmcli: Program, se
     assert_failed(done, 8, what, dialect=dialect, server=server)
 
 
+@pytest.mark.fault(41)
+def test_an_error_answer_that_is_cut_is_still_that_error(llmcli: Program, serve: Serve) -> None:
+    error = b'{"error": {"message": "No such key."}}'
+    answer = head(401, "application/json", Content_Length=str(len(error) + 1)) + error
+    server = serve(lambda connection: connection.send(answer))
+    what = "the provider does not accept the key: No such key."
+    assert_failed(ask(llmcli, server, OPENAI), 4, what, dialect=OPENAI, server=server)
+
+
 @pytest.mark.fault(42)
 @in_every_dialect
 def test_a_stream_that_is_reset_exits_10_with_what_was_shown_before(
@@ -269,12 +284,10 @@ def test_a_stream_that_is_reset_exits_10_with_what_was_shown_before(
         connection.reset()
 
     server = serve(script)
-    with llmcli.start(*command(server, dialect), env=KEYS) as process:
-        assert process.stdout is not None
-        assert process.stdout.read(5) == b"Hello"  # it is there before the answer ends
+    with watched(llmcli.start(*command(server, dialect), env=KEYS)) as process:
+        assert read_until(process.stdout, b"Hello") == b"Hello"  # it is there before the answer ends
         seen.set()
-        out, err = process.communicate(timeout=PATIENCE)
-    done = Done(shell_status(process.returncode), out, err.decode())
+        done = ended(process)
     what = f"the connection to 127.0.0.1:{server.port} was lost: Connection reset by peer"
     assert_incomplete(done, what, out=b"", dialect=dialect, server=server)
 
@@ -334,15 +347,16 @@ def test_an_end_marker_without_its_newline_is_one(llmcli: Program, serve: Serve,
     assert_answered(ask(llmcli, server, dialect), "Hello")
 
 
-def send_more(connection: Connection) -> None:
-    connection.send(chunk(delta("not part of it")) + LAST_CHUNK)
-
-
 def send_garbage(connection: Connection) -> None:
     connection.send(b"\xff\xfe no chunk at all\r\n")
 
 
-AFTERWARDS = {"silence": stay_silent, "a cut": cut, "a reset": Connection.reset, "garbage": send_garbage, "more": send_more}
+AFTERWARDS = {
+    "silence": stay_silent,
+    "a cut": cut,
+    "a reset": Connection.reset,
+    "garbage": send_garbage,
+}
 
 
 @pytest.mark.fault(45)
@@ -354,6 +368,13 @@ def test_what_comes_after_the_end_marker_does_not_matter(
     server = serve(dialect.stream(dialect.said("Hel", "lo") + dialect.end, then=afterwards))
     assert_answered(ask(llmcli, server, dialect), "Hello")
     assert len(server.requests) == 1
+
+
+@pytest.mark.fault(45)
+@in_every_dialect
+def test_text_after_the_end_marker_is_no_part_of_the_answer(llmcli: Program, serve: Serve, dialect: Dialect) -> None:
+    for late in ([dialect.end + dialect.piece(" late")], [dialect.end, dialect.piece(" late")]):
+        assert_answered(ask(llmcli, serve(dialect.stream(dialect.said("Hello"), *late)), dialect), "Hello")
 
 
 @pytest.mark.fault(45)
@@ -406,7 +427,12 @@ def test_an_error_event_before_any_text_may_be_asked_again(llmcli: Program, serv
 @pytest.mark.fault(47)
 @pytest.mark.parametrize(
     ("dialect", "reason"),
-    [(each, reason) for each in DIALECTS for reason in ("length", "content_filter") if (each, reason) != (OLLAMA, "content_filter")],
+    [
+        (each, reason)
+        for each in DIALECTS
+        for reason in ("length", "content_filter")
+        if (each, reason) != (OLLAMA, "content_filter")
+    ],
     ids=str,
 )
 def test_an_answer_that_stops_early_is_whole_unless_strict(
@@ -446,7 +472,9 @@ def malformed(dialect: Dialect, bad: bytes) -> bytes:
 def test_a_malformed_event_exits_10_after_text_and_shows_no_more_than_an_excerpt(
     llmcli: Program, serve: Serve, dialect: Dialect, bad: bytes
 ) -> None:
-    server = serve(dialect.stream(dialect.said("Hello") + malformed(dialect, bad) + dialect.piece(" lost") + dialect.end))
+    server = serve(
+        dialect.stream(dialect.said("Hello") + malformed(dialect, bad) + dialect.piece(" lost") + dialect.end)
+    )
     done = ask(llmcli, server, dialect)
     assert (done.out, done.status, len(server.requests)) == (b"Hello", 10, 1)
     assert_one_line(done, "llmcli: the answer is incomplete: malformed JSON from the provider", dialect)
@@ -686,7 +714,9 @@ def test_corrupt_compression_exits_10_after_text(llmcli: Program, serve: Serve, 
     good = zipped.compress(dialect.said("Hello")) + zipped.flush(zlib.Z_FULL_FLUSH)
     server = serve(compressed(dialect, good + b"\xff" * 100, "gzip"))
     done = ask(llmcli, server, dialect)
-    assert_incomplete(done, "the answer is not the gzip that it says it is", out=b"Hello", dialect=dialect, server=server)
+    assert_incomplete(
+        done, "the answer is not the gzip that it says it is", out=b"Hello", dialect=dialect, server=server
+    )
 
 
 @pytest.mark.fault(54)
@@ -782,7 +812,6 @@ def test_lines_of_ollama_may_end_in_crlf(llmcli: Program, serve: Serve) -> None:
 BIDI = "a\u202eb\u2066c\u2069d\u200ee\u061cf\U000e0041g"
 SHOWN_BIDI = "a\\u202eb\\u2066c\\u2069d\\u200ee\\u061cf\\U000e0041g"
 JOINED = "👩\u200d💻 می\u200cخواهم"  # an emoji and Farsi need their joiners
-in_every_look = pytest.mark.parametrize("look", MODIFIERS_OF_A_TERMINAL, ids=["text", "markdown"])
 
 
 @pytest.mark.fault(58)
@@ -800,10 +829,10 @@ def test_a_pipe_gets_escape_sequences_and_bidi_controls_as_they_are(
 @in_every_dialect
 @pytest.mark.parametrize("pieces", [[ESCAPES], list(ESCAPES)], ids=["whole", "in pieces"])
 def test_a_terminal_shows_escape_sequences_instead_of_obeying_them(
-    llmcli: Program, serve: Serve, dialect: Dialect, look: tuple[str, ...], pieces: list[str]
+    llmcli: Program, serve: Serve, dialect: Dialect, look: str, pieces: list[str]
 ) -> None:
     server = serve(dialect.stream(dialect.said(*pieces) + dialect.end))
-    done = on_terminal(llmcli, *command(server, dialect, *look, "--color", "never"), env={**KEYS, "COLUMNS": "200"})
+    done = on_terminal(llmcli, *command(server, dialect, look, "--color", "never"), env={**KEYS, "COLUMNS": "200"})
     assert (done.text, done.status) == (SHOWN_ESCAPES + "\n", 0)
 
 
@@ -811,20 +840,18 @@ def test_a_terminal_shows_escape_sequences_instead_of_obeying_them(
 @in_every_look
 @pytest.mark.parametrize("pieces", [[BIDI], list(BIDI)], ids=["whole", "in pieces"])
 def test_a_terminal_shows_bidi_controls_and_tags_instead_of_obeying_them(
-    llmcli: Program, serve: Serve, look: tuple[str, ...], pieces: list[str]
+    llmcli: Program, serve: Serve, look: str, pieces: list[str]
 ) -> None:
     server = serve(OPENAI.stream(OPENAI.said(*pieces) + OPENAI.end))
-    done = on_terminal(llmcli, *command(server, OPENAI, *look, "--color", "never"))
+    done = on_terminal(llmcli, *command(server, OPENAI, look, "--color", "never"))
     assert (done.text, done.status) == (SHOWN_BIDI + "\n", 0)
 
 
 @pytest.mark.fault(59)
 @in_every_look
-def test_a_terminal_gets_the_joiners_that_emoji_and_farsi_need(
-    llmcli: Program, serve: Serve, look: tuple[str, ...]
-) -> None:
+def test_a_terminal_gets_the_joiners_that_emoji_and_farsi_need(llmcli: Program, serve: Serve, look: str) -> None:
     server = serve(OPENAI.stream(OPENAI.said(*JOINED) + OPENAI.end))
-    done = on_terminal(llmcli, *command(server, OPENAI, *look, "--color", "never"))
+    done = on_terminal(llmcli, *command(server, OPENAI, look, "--color", "never"))
     assert (done.text, done.status) == (JOINED + "\n", 0)
 
 
@@ -894,6 +921,11 @@ def openai_call(index: int, name: str = "", arguments: str = "") -> bytes:
     return sse({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]})
 
 
+def ollama_call(name: str, arguments: str) -> bytes:
+    call = {"function": {"name": name, "arguments": arguments}}
+    return ollama(message={"role": "assistant", "content": "", "tool_calls": [call]}, done=False)
+
+
 def anthropic_call(index: int, name: str, *fragments: str) -> bytes:
     block = {"type": "tool_use", "id": f"call_{name}", "name": name, "input": {}}
     deltas = [{"type": "input_json_delta", "partial_json": fragment} for fragment in fragments]
@@ -908,12 +940,10 @@ def anthropic_call(index: int, name: str, *fragments: str) -> bytes:
 
 @pytest.mark.fault(60)
 def test_tool_calls_that_come_in_turns_are_put_together(llmcli: Program, serve: Serve) -> None:
-    server = serve(
-        OPENAI.stream(
-            openai_call(0, "first"), openai_call(1, "second"), openai_call(0, "", '{"a": '), openai_call(1, "", '{"b": '),
-            openai_call(0, "", "1}"), openai_call(1, "", "2}"), finish("tool_calls"), DONE,
-        )
-    )  # fmt: skip
+    named = openai_call(0, "first"), openai_call(1, "second")
+    begun = openai_call(0, "", '{"a": '), openai_call(1, "", '{"b": ')
+    completed = openai_call(0, "", "1}"), openai_call(1, "", "2}")
+    server = serve(OPENAI.stream(*named, *begun, *completed, finish("tool_calls"), DONE))
     done = ask(llmcli, server, OPENAI, "--json")
     assert done.status == 0
     functions = [call["function"] for call in done.json["tool_calls"]]
@@ -925,6 +955,7 @@ HALF_CALLS = {
     ANTHROPIC: anthropic_call(1, "delete", '{"path": ', '"/tmp')
     + anthropic("message_delta", delta={"stop_reason": "tool_use"})
     + anthropic("message_stop"),
+    OLLAMA: ollama_call("delete", '{"path": "/tmp') + OLLAMA.end,
 }
 
 
@@ -944,13 +975,23 @@ def test_a_tool_call_with_half_its_arguments_is_not_shown_as_valid(
 
 
 @pytest.mark.fault(60)
-@pytest.mark.parametrize("dialect", HALF_CALLS, ids=str)
+@pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC], ids=str)
 def test_a_stream_that_is_cut_in_a_tool_call_shows_none(llmcli: Program, serve: Serve, dialect: Dialect) -> None:
-    started = {OPENAI: openai_call(0, "delete", '{"path": "/tmp'), ANTHROPIC: anthropic_call(1, "delete", '{"path": ').rpartition(b"event:")[0]}
+    started = {
+        OPENAI: openai_call(0, "delete", '{"path": "/tmp'),
+        ANTHROPIC: anthropic_call(1, "delete", '{"path": ').rpartition(b"event:")[0],
+    }
     server = serve(dialect.stream(dialect.opening, started[dialect], then=cut))
     for form in ("--json", "--jsonl", "--format=text"):
         done = ask(llmcli, server, dialect, form)
         assert (done.out, done.status) == (b"", 10)
+
+
+@pytest.mark.fault(61)
+def test_a_tool_call_before_an_end_marker_without_its_newline_is_one_call(llmcli: Program, serve: Serve) -> None:
+    server = serve(OPENAI.stream((openai_call(0, "look", "{}") + finish("tool_calls") + DONE).rstrip(b"\n")))
+    calls = ask(llmcli, server, OPENAI, "--json").json["tool_calls"]
+    assert [call["function"]["name"] for call in calls] == ["look"]
 
 
 @pytest.mark.fault(61)
@@ -1022,11 +1063,9 @@ def test_an_output_file_keeps_its_old_content_when_the_answer_is_incomplete(
 
 
 @in_every_look
-def test_a_terminal_shows_all_that_came_of_an_incomplete_answer(
-    llmcli: Program, serve: Serve, look: tuple[str, ...]
-) -> None:
+def test_a_terminal_shows_all_that_came_of_an_incomplete_answer(llmcli: Program, serve: Serve, look: str) -> None:
     server = serve(OPENAI.stream(OPENAI.said("One.\n\nTwo is cut"), then=cut))
-    done = on_terminal(llmcli, *command(server, OPENAI, *look, "--color", "never"))
+    done = on_terminal(llmcli, *command(server, OPENAI, look, "--color", "never"))
     assert (done.text, done.status) == ("One.\n\nTwo is cut\n", 10)
     assert_one_line(done, "llmcli: the answer is incomplete: ", OPENAI)
 

@@ -7,7 +7,6 @@ really tokenises, samples and streams, so this is what its users see, its faults
 
 import json
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ in_both_formats = pytest.mark.parametrize("provider", ["llamacpp", "anthropic"])
 Reciting = Callable[[str], LlamaServer]
 
 
-@pytest.fixture()
+@pytest.fixture
 def key_file(tmp_path: Path) -> str:
     """A file with the server's key, as --api-key-file takes it."""
     path = tmp_path / "key"
@@ -147,12 +146,12 @@ def test_a_prompt_that_is_longer_than_the_context_exits_5_with_both_numbers(
 def test_a_server_that_is_stopped_in_the_middle_of_an_answer_exits_10(
     llmcli: Program, endless_llama: LlamaServer, key_file: str, provider: str
 ) -> None:
-    with watched(llmcli.start(*command(endless_llama, provider, key_file, "--idle-timeout", "0.3"))) as process:
+    with watched(llmcli.start(*command(endless_llama, provider, key_file, "--idle-timeout", "1"))) as process:
         start = read_until(process.stdout, ENDLESS.encode())
         endless_llama.send(signal.SIGSTOP)
         done = ended(process)
     assert done.status == 10
-    assert done.err.startswith("llmcli: the answer is incomplete: the stream stalled: no event in 0.3 s")
+    assert done.err.startswith("llmcli: the answer is incomplete: the stream stalled: no event in 1 s")
     assert_recited(start + done.out)
 
 
@@ -204,9 +203,9 @@ def test_a_reader_that_has_seen_enough_ends_the_answer_and_the_server_stops_gene
 def test_a_total_timeout_ends_the_answer_and_the_server_stops_generating(
     llmcli: Program, endless_llama: LlamaServer, key_file: str, provider: str
 ) -> None:
-    done = llmcli(*command(endless_llama, provider, key_file, "--timeout", "2"))
+    done = llmcli(*command(endless_llama, provider, key_file, "--timeout", "3"))
     assert done.status == 10
-    assert done.err.startswith("llmcli: the answer is incomplete: the total timeout of 2 s passed")
+    assert done.err.startswith("llmcli: the answer is incomplete: the total timeout of 3 s passed")
     assert_recited(done.out)
     eventually(lambda: endless_llama.generating() == 0)
 

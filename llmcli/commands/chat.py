@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from llmcli import registry, signals
 from llmcli.answer import Call, Fold, answer, prepared
 from llmcli.commands import progress
-from llmcli.commands.prompt import read_prompt
+from llmcli.commands.prompt import as_text, read_prompt
 from llmcli.commands.setup import Ready, make_ready, read_config, transport_for
 from llmcli.config import Config
 from llmcli.errors import ConfigurationError, FinishedEarly, LlmError, RequestRejected, UsageError
@@ -195,7 +195,7 @@ def _format(arguments: Arguments, world: World) -> str:
 def _messages(arguments: Arguments, total: float | None, world: World) -> tuple[Message, ...]:
     timeout = total if arguments.timeout is None else arguments.timeout
     prompt = read_prompt(arguments.prompt, arguments.file, no_stdin=arguments.no_stdin, timeout=timeout, world=world)
-    system = (message("system", arguments.system),) if arguments.system else ()
+    system = (message("system", as_text(arguments.system)),) if arguments.system else ()
     return (*system, message("user", prompt))
 
 

@@ -25,7 +25,7 @@ def read_prompt(
     The words joined by spaces, then each file with its name, then stdin after a blank line (or where `{stdin}` in the
     words says). Raises `UsageError` for a text that is empty, no UTF-8, too long or cannot be read.
     """
-    words = [_argument(word) for word in words]
+    words = [as_text(word) for word in words]
     explicit = words == ["-"]
     prompt = "" if explicit else " ".join(words)
     readers = ["-"] * explicit + [_PLACEHOLDER] * (_PLACEHOLDER in prompt) + ["-f -"] * list(files).count("-")
@@ -46,12 +46,16 @@ def read_prompt(
     return text
 
 
-def _argument(word: str) -> str:
+def as_text(argument: str) -> str:
+    """An argument of the command line as text. UTF-8 is that also where the locale (LC_ALL=C) knows only ASCII."""
     try:
-        word.encode()
+        argument.encode()
     except UnicodeEncodeError:
-        raise UsageError("the prompt is not UTF-8") from None
-    return word
+        try:
+            return os.fsencode(argument).decode()
+        except UnicodeError:
+            raise UsageError("the prompt is not UTF-8") from None
+    return argument
 
 
 def _file(path: str, stdin: str) -> str:
@@ -107,7 +111,7 @@ def _decoded(data: bytes | bytearray, source: str) -> str:
     if len(data) > STDIN_LIMIT:
         raise _too_long(source)
     try:
-        return data.decode("utf-8-sig")
+        return data.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as exc:
         raise UsageError(
             f"{source} is not UTF-8 (byte {exc.start})",

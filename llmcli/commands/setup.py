@@ -84,9 +84,8 @@ def make_ready(
     )
     if secret is not None:
         world.redactor.add(secret.value)
-        if key_file_is_loose(secret.source.removeprefix("--api-key-file ")):
-            path = secret.source.removeprefix("--api-key-file ")
-            world.note(f"warning: others can read the key file {path}; `chmod 600 {path}` mends that")
+        if secret.path is not None and key_file_is_loose(secret.path):
+            world.note(f"warning: others can read the key file {secret.path}; `chmod 600 {secret.path}` mends that")
     ready = Ready(provider, setup, secret)
     check_key_transport(ready.url, secret, setup)
     return ready

@@ -291,9 +291,8 @@ class ChatReader(Reader):
         try:
             document = parse_json(data)
         except ProviderFailed:
-            yield from self._odd(data.strip())
-        else:
-            yield from self.chunk(document)
+            return self._odd(data.strip())
+        return iter(self.chunk(document))
 
     def _odd(self, text: str) -> Iterator[Event]:
         """A record that is not one JSON document: blank, `[DONE]` with or without more, or several documents."""
@@ -345,7 +344,7 @@ class ChatReader(Reader):
         events: list[Event] = []
         if not self._described:
             self._describe(chunk, events)
-        if "usage" in chunk or "x_groq" in chunk:
+        if chunk.get("usage") or "x_groq" in chunk:  # OpenAI says `"usage": null` with every piece of text
             self._count(chunk)
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict):
