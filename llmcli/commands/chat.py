@@ -370,10 +370,10 @@ def _masked(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _key_variable(ready: Ready) -> str:
-    """The environment variable that the curl command reads the key from."""
-    if "env" in ready.setup.api_key:
-        return str(ready.setup.api_key["env"])
-    return ready.provider.api_key.env[0] if ready.provider.api_key.env else "LLMCLI_API_KEY"
+    """The environment variable that the curl command reads the key from: the one that has it, if one has."""
+    own = ready.setup.api_key.get("env")
+    names = (str(own),) if own else ready.provider.api_key.env or ("LLMCLI_API_KEY",)
+    return ready.secret.source if ready.secret and ready.secret.source in names else names[0]
 
 
 def _as_curl(wire: HttpRequest, variable: str) -> str:

@@ -104,8 +104,12 @@ def transport_for(ready: Ready, world: World, *, ca_bundle: str | None = None, l
     """The transport for one provider: its proxy and its certificates, or those of the flag and the environment."""
     names = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
     for url in (ready.setup.proxy or "", *(world.env.get(name, "") for name in names)):
-        userinfo = url.rpartition("@")[0].rpartition("//")[2]
-        world.redactor.add(userinfo.partition(":")[2])
+        password = url.rpartition("@")[0].rpartition("//")[2].partition(":")[2]
+        if password:
+            from urllib.parse import unquote
+
+            world.redactor.add(password)
+            world.redactor.add(unquote(password))
     return Transport(env=world.env, ca_bundle=ca_bundle or ready.setup.ca_bundle, proxy=ready.setup.proxy, log=log)
 
 
