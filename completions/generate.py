@@ -166,9 +166,7 @@ def _file_options(commands: list[Command]) -> list[Option]:
 def _plain_options(commands: list[Command]) -> list[Option]:
     """Those that take a value which nobody can complete."""
     return [
-        option
-        for option in _all_options(commands)
-        if option.takes_value and not option.choices and not option.is_file
+        option for option in _all_options(commands) if option.takes_value and not option.choices and not option.is_file
     ]
 
 
@@ -178,7 +176,9 @@ def _plain_options(commands: list[Command]) -> list[Option]:
 def zsh(commands: list[Command]) -> str:
     """The script for zsh."""
     functions = "\n".join(_zsh_function(command, commands) for command in commands)
-    return f"#compdef llmcli\n# Written by completions/generate.py; no Python is started.\n\n{functions}\n_llmcli \"$@\"\n"
+    return (
+        f'#compdef llmcli\n# Written by completions/generate.py; no Python is started.\n\n{functions}\n_llmcli "$@"\n'
+    )
 
 
 def _zsh_function(command: Command, commands: list[Command]) -> str:
@@ -255,7 +255,9 @@ def _fish_option(option: Option) -> str:
     names = " ".join(f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in option.names)
     value = ""
     if option.takes_value:
-        value = f" -x -a {_quoted(' '.join(option.choices))}" if option.choices else " -r -F" if option.is_file else " -x"
+        value = (
+            f" -x -a {_quoted(' '.join(option.choices))}" if option.choices else " -r -F" if option.is_file else " -x"
+        )
     return f"{names}{value} -d {_quoted(option.help)}"
 
 

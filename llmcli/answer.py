@@ -13,7 +13,15 @@ from itertools import chain
 from typing import NamedTuple
 
 from llmcli.deadlines import Deadlines
-from llmcli.errors import AuthenticationFailed, Incomplete, LlmError, NetworkFailed, ProviderFailed, RequestRejected
+from llmcli.errors import (
+    AuthenticationFailed,
+    Incomplete,
+    LlmError,
+    NetworkFailed,
+    OutputFailed,
+    ProviderFailed,
+    RequestRejected,
+)
 from llmcli.framing import decode_body
 from llmcli.http_errors import request_id
 from llmcli.provider import HTTPProvider, NativeProvider, Provider, Reader, read_whole, with_headers
@@ -54,7 +62,7 @@ class Call(NamedTuple):
 
     `started` is the monotonic time that the total timeout counts from (only needed with one). `stream` is what the
     user said, `None` for "as the provider can". `note` says a line to a person, `log` tells the log. `key_source` says
-    where the key came from.
+    where the key came from. `before_wait` is called before the provider is waited for: the moment to write what came.
     """
 
     transport: Transport
@@ -67,6 +75,7 @@ class Call(NamedTuple):
     log: Log = no_log
     sleep: Callable[[float], None] = time.sleep
     key_source: str | None = None
+    before_wait: Callable[[], None] = lambda: None
 
 
 def answer(provider: Provider, request: ChatRequest, call: Call) -> Generator[Event, None, None]:
@@ -87,6 +96,8 @@ def answer(provider: Provider, request: ChatRequest, call: Call) -> Generator[Ev
                     raise ProviderFailed(f"the provider ended the answer with an error (finish reason {event.raw})")
                 yield event
             return
+        except OutputFailed:  # by `before_wait`, whose failures are not the provider's
+            raise
         except LlmError as exc:
             _place(exc, provider, call)
             if began:
@@ -177,7 +188,7 @@ def _over_http(
     provider: HTTPProvider, request: ChatRequest, call: Call, deadlines: Deadlines, *, stream: bool
 ) -> Iterator[Event]:
     wire = prepared(provider, provider.chat_request(request, stream=stream), call.key)
-    with call.transport.send(wire, deadlines) as response:
+    with call.transport.send(wire, deadlines, call.before_wait) as response:
         if response.status >= 400:
             raise _with_request(
                 provider.read_error(response.status, response.headers, response.excerpt()), wire, response.status
@@ -244,10 +255,7 @@ def _read(provider: HTTPProvider, response: Response, deadlines: Deadlines, *, s
 
 
 class _Progress:
-    """
-    Moves the deadline on after each chunk. It is asked after the consumer has taken the events, so that a pager which
-    stands still for an hour is not taken for a stalled server.
-    """
+    """Moves the deadline on after each chunk."""
 
     def __init__(self, reader: Reader, deadlines: Deadlines) -> None:
         self._reader = reader
@@ -333,6 +341,7 @@ def _natively(
             yield event
             if type(event) is Finish:
                 return
+            call.before_wait()
             deadlines.progressed()
     raise ProviderFailed("the provider ended without its end marker")
 

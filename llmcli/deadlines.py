@@ -18,7 +18,8 @@ LINGER = 5.0  # seconds that a server has after its end marker to send usage and
 class Deadlines:
     """
     Which deadline holds now, and why. The driver moves it on (`connecting`, `waiting`, `progressed`...); the network
-    stream asks `remaining()` before every operation.
+    stream asks `remaining()` before every operation. A phase begins when its first operation does, so that a consumer
+    who takes long over what he was given (a pager that stands still) is not taken for a stalled server.
 
     `started` is the monotonic time from which the total timeout counts.
     """
@@ -30,7 +31,8 @@ class Deadlines:
         self._phase = "connect"
         self._limit = timeouts.connect
         self._at: float | None = None
-        self._last_event = 0.0
+        self._began = 0.0
+        self._begun = False
         self._graced = False
 
     def connecting(self) -> None:
@@ -43,14 +45,13 @@ class Deadlines:
 
     def progressed(self) -> None:
         """A complete event arrived; the next one may take the idle timeout."""
-        self._last_event = self._now()
         self._set("idle", self._timeouts.idle)
 
     def kept_alive(self) -> None:
         """The server showed that it lives without saying anything; this extends the wait, but not for ever."""
-        if self._phase != "idle" or self._at is None or self._timeouts.idle is None:
+        if self._phase != "idle" or not self._begun or self._timeouts.idle is None:
             return
-        self._at = min(self._now() + self._timeouts.idle, self._last_event + KEEP_ALIVE_FACTOR * self._timeouts.idle)
+        self._at = min(self._now() + self._timeouts.idle, self._began + KEEP_ALIVE_FACTOR * self._timeouts.idle)
 
     def finishing(self) -> None:
         """The end marker was seen; whatever else the server has to say may take a moment, not more."""
@@ -58,6 +59,9 @@ class Deadlines:
 
     def remaining(self) -> float | None:
         """Seconds until the deadline, `None` for ever. Raises `TimedOut` when it has passed."""
+        if not self._begun:
+            self._begun, self._began = True, self._now()
+            self._at = None if self._limit is None else self._began + self._limit
         ends = [at for at in (self._at, self._total_at) if at is not None]
         if not ends:
             return None
@@ -96,4 +100,4 @@ class Deadlines:
         self._phase = phase
         self._limit = seconds
         self._graced = False
-        self._at = None if seconds is None else self._now() + seconds
+        self._begun = False

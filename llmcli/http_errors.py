@@ -149,7 +149,7 @@ def _describe_document(document: object) -> ErrorBody:
     if isinstance(document, list):
         document = document[0] if document else {}
     if not isinstance(document, dict):
-        return ErrorBody(_cut(_shown(document)))
+        return ErrorBody(_cut(_shown(document)).strip() or _SILENT)
     inner = _unpacked(document.get("error"))
     fields = {**document, **inner} if isinstance(inner, dict) else document
     errors = document.get("errors")

@@ -29,6 +29,7 @@ from llmcli.types import (
 )
 
 JSON_VERSION = 1  # of the documents of --json and --jsonl; see docs/output.md
+_FLUSH_AT = 64 * 1024  # bytes; a small compressed piece of an answer may hold very much text
 
 
 class ReaderGone(BaseException):
@@ -39,22 +40,30 @@ class ReaderGone(BaseException):
 
 
 class Place(Protocol):
-    """Where a writer writes. `written` counts bytes; `tty` says that a person reads it."""
+    """Where a writer writes. `tty` says that a person reads it."""
 
     @property
     def tty(self) -> bool:
         """Whether it is a terminal."""
 
-    @property
-    def written(self) -> int:
-        """The bytes written so far."""
-
     def write(self, data: bytes) -> None:
-        """Write all of it, now. Raises `OutputFailed` or `ReaderGone`."""
+        """Take it, to be written at the next `flush` at the latest. Raises what `flush` raises."""
 
 
 class Sink(Place, Protocol):
-    """A place for the answer, which is kept or not."""
+    """
+    A place for the answer, which is kept or not.
+
+    What arrives together is written together: a sink keeps what it is given until `flush`, which the driver calls
+    before it waits for anything. So text is out before we wait, and a burst of tokens is one write.
+    """
+
+    @property
+    def written(self) -> int:
+        """The bytes that are out."""
+
+    def flush(self) -> None:
+        """Write all of it, now. Raises `OutputFailed` or `ReaderGone`."""
 
     def commit(self) -> None:
         """The answer is complete. Raises `OutputFailed` if the last bytes cannot be kept."""
@@ -63,35 +72,68 @@ class Sink(Place, Protocol):
         """The answer is not complete; keep what there is without passing it off as whole. Raises nothing."""
 
 
-class Stdout:
+class _Descriptor:
     """
-    File descriptor 1, unbuffered. Every partial write, full pipe and error is met here, so that nothing is lost
-    between us and the kernel.
+    A file descriptor without any buffering but ours. Every partial write, full pipe and error is met here, so that
+    nothing is lost between us and the kernel.
     """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._waiting = bytearray()
+        self.written = 0
+
+    def write(self, data: bytes) -> None:
+        """See `Place`."""
+        self._waiting += data
+        if len(self._waiting) >= _FLUSH_AT:
+            self.flush()
+
+    def flush(self) -> None:
+        """See `Sink`. What is written is forgotten at once, so that after a signal the rest can still be written."""
+        while self._waiting:
+            try:
+                count = os.write(self._fd, self._waiting)
+            except BlockingIOError:  # a parent process has made the descriptor non-blocking
+                poll = select.poll()
+                poll.register(self._fd, select.POLLOUT)
+                poll.poll()
+                continue
+            except OSError as exc:
+                self._waiting.clear()
+                raise self._failed(exc) from exc
+            del self._waiting[:count]
+            self.written += count
+
+    def _failed(self, exc: OSError) -> BaseException:
+        raise NotImplementedError
+
+
+class Stdout(_Descriptor):
+    """File descriptor 1."""
 
     def __init__(self, fd: int = 1) -> None:
         try:
             os.fstat(fd)
         except OSError:
             raise OutputFailed("stdout is closed") from None
-        self._fd = fd
+        super().__init__(fd)
         self._amid_line = False
         self.tty = os.isatty(fd)
-        self.written = 0
 
     def write(self, data: bytes) -> None:
-        """See `Sink`."""
-        self._amid_line = not data.endswith(b"\n")  # before the write, right after which a Ctrl-C may come
-        try:
-            _write_all(self._fd, data)
-        except BrokenPipeError:
-            raise ReaderGone from None
-        except OSError as exc:
-            raise OutputFailed(f"cannot write to stdout: {exc.strerror}") from exc
-        self.written += len(data)
+        """See `Place`."""
+        self._amid_line = not data.endswith(b"\n")
+        super().write(data)
+
+    def _failed(self, exc: OSError) -> BaseException:
+        if isinstance(exc, BrokenPipeError):
+            return ReaderGone()
+        return OutputFailed(f"cannot write to stdout: {exc.strerror}")
 
     def commit(self) -> None:
         """See `Sink`. Some file systems report a full disk only when the file is closed."""
+        self.flush()
         try:
             os.close(self._fd)
         except OSError as exc:
@@ -99,16 +141,17 @@ class Stdout:
 
     def abort(self) -> None:
         """See `Sink`. On a terminal the shell's prompt gets a line of its own."""
-        if self.tty and self._amid_line:
-            with suppress(OutputFailed, ReaderGone):
+        with suppress(OutputFailed, ReaderGone):
+            if self.tty and self._amid_line:
                 self.write(b"\n")
+            self.flush()
 
 
 class Printed(io.RawIOBase):
     """What a library prints is written as an answer is, and fails like one. For an `io.TextIOWrapper`."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
 
     def writable(self) -> bool:
         """Always."""
@@ -116,11 +159,12 @@ class Printed(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         """All of it, now."""
-        self._place.write(bytes(data))
+        self._sink.write(bytes(data))
+        self._sink.flush()
         return len(data)
 
 
-class OutputFile:
+class OutputFile(_Descriptor):
     """
     `-o FILE`: a temporary file beside it, renamed when the answer is complete; a partial answer stays as FILE.part.
     What is no regular file (a FIFO, /dev/null) is written to directly.
@@ -129,11 +173,10 @@ class OutputFile:
     tty = False
 
     def __init__(self, path: str) -> None:
-        self.written = 0
         self._path = os.path.realpath(path)
         self._temporary: str | None = None
         try:
-            self._fd = self._open(path)
+            super().__init__(self._open(path))
         except OSError as exc:
             raise OutputFailed(f"cannot write {path}: {exc.strerror}") from exc
 
@@ -153,16 +196,12 @@ class OutputFile:
             os.fchmod(fd, stat.S_IMODE(mode))
         return fd
 
-    def write(self, data: bytes) -> None:
-        """See `Sink`."""
-        try:
-            _write_all(self._fd, data)
-        except OSError as exc:
-            raise OutputFailed(f"cannot write {self._path}: {exc.strerror}") from exc
-        self.written += len(data)
+    def _failed(self, exc: OSError) -> BaseException:
+        return OutputFailed(f"cannot write {self._path}: {exc.strerror}")
 
     def commit(self) -> None:
         """See `Sink`."""
+        self.flush()
         try:
             os.close(self._fd)
             if self._temporary:
@@ -173,6 +212,8 @@ class OutputFile:
 
     def abort(self) -> None:
         """See `Sink`."""
+        with suppress(OutputFailed):
+            self.flush()
         if self._temporary is None:
             return
         with suppress(OSError):
@@ -180,21 +221,6 @@ class OutputFile:
                 os.replace(self._temporary, self._path + ".part")
             else:
                 os.unlink(self._temporary)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    """Write every byte, also where a parent process has made the descriptor non-blocking."""
-    left: bytes | memoryview = data
-    while left:
-        try:
-            written = os.write(fd, left)
-            if written == len(left):
-                return
-            left = memoryview(left)[written:]
-        except BlockingIOError:
-            poll = select.poll()
-            poll.register(fd, select.POLLOUT)
-            poll.poll()
 
 
 # --- what a terminal may be shown -----------------------------------------------------------------
@@ -265,7 +291,7 @@ def write_text(events: Iterable[Event], sink: Place, look: Look, reply: Callable
             sink.write(shown.encode())
             last = shown
     shown = escaper.end()
-    if not (shown or last).endswith("\n") and sink.written:
+    if (shown or last) and not (shown or last).endswith("\n"):
         sink.write(f"{shown}\n".encode())
 
 
@@ -288,11 +314,14 @@ def write_markdown(events: Iterable[Event], sink: Place, look: Look, reply: Call
         shown = re.sub(r"[ \t]+$", "", capture.get(), flags=re.MULTILINE).strip("\n").translate(_ESCAPES_OF_ENTITIES)
         sink.write(f"{shown}\n".encode())
 
+    between = b""
+
     def show(complete: Iterable[str]) -> None:
+        nonlocal between
         for block in complete:
-            if sink.written:
-                sink.write(b"\n")
+            sink.write(between)
             render(visible(block))
+            between = b"\n"
 
     blocks = Blocks()
     try:

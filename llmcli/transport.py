@@ -138,10 +138,12 @@ class Transport:
         self._tls_context: ssl.SSLContext | None = None
 
     @contextmanager
-    def send(self, request: HttpRequest, deadlines: Deadlines) -> Iterator[Response]:
+    def send(
+        self, request: HttpRequest, deadlines: Deadlines, before_wait: Callable[[], None] = lambda: None
+    ) -> Iterator[Response]:
         """
         Send a request and hand out the answer; leaving the block closes the connection, which also stops a model
-        that is still generating.
+        that is still generating. `before_wait` is called whenever the server is about to be waited for.
 
         Raises `NetworkFailed` (with `sent`), `TimedOut`, `ProviderFailed` for what is no HTTP or a redirect.
         """
@@ -151,7 +153,7 @@ class Transport:
         self._log("request", method=request.method, url=request.url, headers=dict(request.headers),
                   bytes=len(request.body or b""), proxy=proxy.shown if proxy else None)  # fmt: skip
         try:
-            with self._pool(request.url, proxy, deadlines) as pool:
+            with self._pool(request.url, proxy, _Backend(deadlines, self._resolve, before_wait)) as pool:
                 with pool.stream(
                     request.method,
                     request.url,
@@ -172,8 +174,7 @@ class Transport:
         except _FAILURES as exc:
             raise exchange.named(exchange.translate(exc)) from exc
 
-    def _pool(self, url: str, proxy: Proxy | None, deadlines: Deadlines) -> httpcore.ConnectionPool:
-        backend = _Backend(deadlines, self._resolve)
+    def _pool(self, url: str, proxy: Proxy | None, backend: "_Backend") -> httpcore.ConnectionPool:
         context = self._tls() if url.startswith("https:") or (proxy and proxy.url.startswith("https:")) else None
         if proxy is None:
             return httpcore.ConnectionPool(ssl_context=context, network_backend=backend)
@@ -507,9 +508,10 @@ def _userinfo(url: str) -> tuple[bytes, bytes] | None:
 class _Backend(httpcore.NetworkBackend):
     """Connects under the deadline: resolves in a thread that may be left behind, and tries every address."""
 
-    def __init__(self, deadlines: Deadlines, resolve: Resolver) -> None:
+    def __init__(self, deadlines: Deadlines, resolve: Resolver, before_wait: Callable[[], None]) -> None:
         self._deadlines = deadlines
         self._resolve = resolve
+        self._before_wait = before_wait
         self._inner = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -526,9 +528,8 @@ class _Backend(httpcore.NetworkBackend):
             left = self._deadlines.remaining()
             share = None if left is None else left / (len(addresses) - number)
             try:
-                return _Stream(
-                    self._inner.connect_tcp(address, port, share, local_address, socket_options), self._deadlines
-                )
+                inner = self._inner.connect_tcp(address, port, share, local_address, socket_options)
+                return _Stream(inner, self._deadlines, self._before_wait)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if number == len(addresses) - 1:
                     raise
@@ -563,12 +564,14 @@ class _Backend(httpcore.NetworkBackend):
 class _Stream(httpcore.NetworkStream):
     """A connection, each operation of which is clipped to the one deadline."""
 
-    def __init__(self, inner: httpcore.NetworkStream, deadlines: Deadlines) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, deadlines: Deadlines, before_wait: Callable[[], None]) -> None:
         self._inner = inner
         self._deadlines = deadlines
+        self._before_wait = before_wait
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """What has arrived. After the deadline, what already lies in the socket may still be read once."""
+        self._before_wait()
         try:
             return self._inner.read(max_bytes, self._deadlines.remaining())
         except (httpcore.ReadTimeout, TimedOut):
@@ -588,9 +591,8 @@ class _Stream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         """The same connection under TLS."""
-        return _Stream(
-            self._inner.start_tls(ssl_context, server_hostname, self._deadlines.remaining()), self._deadlines
-        )
+        inner = self._inner.start_tls(ssl_context, server_hostname, self._deadlines.remaining())
+        return _Stream(inner, self._deadlines, self._before_wait)
 
     def get_extra_info(self, info: str) -> Any:
         """Facts about the socket, for the HTTP library."""

@@ -14,6 +14,7 @@ from tests import tiny_model
 from tests.llama_server import LlamaServer
 from tests.program import Program
 from tests.servers import Script, Server
+from tests.shell import Shell
 
 LLAMA_KEY = "sk-llama-test"
 ENDLESS = "one two three four five "
@@ -25,6 +26,12 @@ def llmcli(tmp_path: Path) -> Program:
     home = tmp_path / "home"
     home.mkdir()
     return Program(home)
+
+
+@pytest.fixture()
+def sh(llmcli: Program, tmp_path: Path) -> Shell:
+    """A real shell that has the program."""
+    return Shell(llmcli, tmp_path / "bin")
 
 
 @pytest.fixture()

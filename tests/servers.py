@@ -189,6 +189,18 @@ def says(*words: str) -> Script:
     return stream(*(delta(word) for word in words), finish(), DONE)
 
 
+def says_and_waits(*words: str) -> Script:
+    """A stream of these pieces that stays open until the client goes away."""
+
+    def script(connection: Connection) -> None:
+        connection.send(STREAM_HEAD)
+        for word in words:
+            connection.send(chunk(delta(word)))
+        connection.wait_until_gone()
+
+    return script
+
+
 def answers(status: int, body: Any, content_type: str = "application/json", **headers: str) -> Script:
     """A script that sends one whole answer."""
     return lambda connection: connection.send(whole(status, body, content_type, **headers))

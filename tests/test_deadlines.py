@@ -27,6 +27,9 @@ class Clock:
         self.time += seconds
 
 
+# A phase begins when it is first waited in, so `remaining()` follows whatever begins one.
+
+
 def deadlines_on(clock: Clock, timeouts: Timeouts = TIMEOUTS) -> Deadlines:
     """Deadlines of a call that starts now."""
     return Deadlines(timeouts, started=clock(), now=clock)
@@ -56,6 +59,7 @@ def test_each_phase_ends_in_time_and_names_the_option_that_changes_it(
     clock = Clock()
     deadlines = deadlines_on(clock)
     begin(deadlines)
+    deadlines.remaining()
 
     error = the_end_of(deadlines, clock, seconds)
 
@@ -68,7 +72,9 @@ def test_a_server_that_has_said_all_may_linger_only_a_moment() -> None:
     clock = Clock()
     deadlines = deadlines_on(clock)
     deadlines.progressed()
+    deadlines.remaining()
     deadlines.finishing()
+    deadlines.remaining()
 
     assert "after its end marker" in the_end_of(deadlines, clock, LINGER).message
 
@@ -78,6 +84,7 @@ def test_a_timeout_of_none_is_for_ever(begin: Callable[[Deadlines], None]) -> No
     clock = Clock()
     deadlines = deadlines_on(clock, Timeouts(connect=None, first=None, idle=None, total=None))
     begin(deadlines)
+    deadlines.remaining()
     clock.pass_by(10**9)
 
     assert deadlines.remaining() is None
@@ -87,6 +94,7 @@ def test_dns_addresses_and_tls_share_one_deadline() -> None:
     clock = Clock()
     deadlines = deadlines_on(clock)
     deadlines.connecting()
+    deadlines.remaining()
     for _ in range(4):
         clock.pass_by(1)
         deadlines.remaining()
@@ -99,9 +107,19 @@ def test_each_event_moves_the_deadline_on() -> None:
     deadlines = deadlines_on(clock)
     for _ in range(10):
         deadlines.progressed()
+        deadlines.remaining()
         clock.pass_by(59)
 
     assert deadlines.remaining() == pytest.approx(1)
+
+
+def test_a_pager_that_stands_still_is_not_taken_for_a_stalled_server() -> None:
+    clock = Clock()
+    deadlines = deadlines_on(clock)
+    deadlines.progressed()
+    clock.pass_by(3600)
+
+    assert deadlines.remaining() == pytest.approx(60)
 
 
 @pytest.mark.fault(40)
@@ -109,6 +127,7 @@ def test_bytes_that_complete_no_event_move_nothing() -> None:
     clock = Clock()
     deadlines = deadlines_on(clock)
     deadlines.progressed()
+    deadlines.remaining()
     left = []
     for _ in range(5):
         clock.pass_by(10)
@@ -125,6 +144,7 @@ def test_a_keep_alive_stretches_the_wait_for_the_next_event() -> None:
     clock = Clock()
     deadlines = deadlines_on(clock)
     deadlines.progressed()
+    deadlines.remaining()
     clock.pass_by(50)
     deadlines.kept_alive()
 
@@ -136,6 +156,7 @@ def test_keep_alives_do_not_stretch_it_for_ever() -> None:
     clock = Clock()
     deadlines = deadlines_on(clock)
     deadlines.progressed()
+    deadlines.remaining()
     longest = KEEP_ALIVE_FACTOR * 60
     for _ in range(longest - 1):
         clock.pass_by(1)
@@ -149,11 +170,13 @@ def test_an_event_after_keep_alives_begins_the_count_anew() -> None:
     clock = Clock()
     deadlines = deadlines_on(clock)
     deadlines.progressed()
+    deadlines.remaining()
     for _ in range(20):
         for _ in range(5):
             clock.pass_by(59)
             deadlines.kept_alive()
         deadlines.progressed()
+        deadlines.remaining()
 
     assert deadlines.remaining() == pytest.approx(60)
 
@@ -165,6 +188,7 @@ def test_a_keep_alive_stretches_no_other_wait(begin: Callable[[Deadlines], None]
     clock = Clock()
     deadlines = deadlines_on(clock)
     begin(deadlines)
+    deadlines.remaining()
     clock.pass_by(1)
     deadlines.kept_alive()
 
@@ -175,6 +199,7 @@ def test_a_keep_alive_sets_no_deadline_where_there_is_none() -> None:
     clock = Clock()
     deadlines = deadlines_on(clock, Timeouts(idle=None))
     deadlines.progressed()
+    deadlines.remaining()
     deadlines.kept_alive()
 
     assert deadlines.remaining() is None
@@ -189,6 +214,7 @@ def test_the_total_timeout_ends_a_stream_that_never_stalls() -> None:
     deadlines = deadlines_on(clock, Timeouts(total=100))
     for _ in range(99):
         deadlines.progressed()
+        deadlines.remaining()
         deadlines.kept_alive()
         clock.pass_by(1)
 
@@ -202,6 +228,7 @@ def test_the_total_timeout_counts_from_the_start_of_the_process() -> None:
     clock = Clock()
     deadlines = Deadlines(Timeouts(total=100), started=clock() - 98, now=clock)
     deadlines.connecting()
+    deadlines.remaining()
 
     assert deadlines.remaining() == pytest.approx(2)
 
@@ -210,6 +237,7 @@ def test_the_total_timeout_holds_where_no_other_does() -> None:
     clock = Clock()
     deadlines = deadlines_on(clock, Timeouts(connect=None, first=None, idle=None, total=100))
     deadlines.progressed()
+    deadlines.remaining()
 
     assert "total" in the_end_of(deadlines, clock, 100).message
 
@@ -218,6 +246,7 @@ def test_a_phase_that_ends_before_the_total_timeout_is_named_itself() -> None:
     clock = Clock()
     deadlines = deadlines_on(clock, Timeouts(connect=5, total=100))
     deadlines.connecting()
+    deadlines.remaining()
 
     assert "no connection" in the_end_of(deadlines, clock, 5).message
 

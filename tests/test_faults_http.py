@@ -153,7 +153,7 @@ def test_an_error_cannot_write_to_the_terminal(llmcli: Program, serve: Serve) ->
 
 
 @pytest.mark.fault(16)
-@pytest.mark.parametrize("body", ["", "   ", "{}", "[]", "<html></html>"])
+@pytest.mark.parametrize("body", ["", "   ", "{}", "[]", '[""]', "<html></html>"])
 def test_an_error_without_a_word_says_at_least_its_status(llmcli: Program, serve: Serve, body: str) -> None:
     assert once(llmcli, serve, answers(400, body), 5).message == "HTTP 400: no explanation"
 

@@ -10,30 +10,18 @@ needs a Windows; 95 (fork and threads), which concerns plugins.
 import errno
 import json
 import os
-import resource
-import signal
+import pty
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.program import PATIENCE, Program
-from tests.servers import Connection, Server, answers, says
+from tests.servers import STREAM_HEAD, Connection, Server, answers, chunk, delta, says, says_and_waits
 from tests.shell import AS_ANYBODY, Shell, ended, read_until, watched
 from tests.terminal import on_terminal
-from tests.test_faults_output import says_and_waits
-
-
-@pytest.fixture()
-def sh(llmcli: Program, tmp_path: Path) -> Shell:
-    """A shell that has the program."""
-    return Shell(llmcli, tmp_path / "bin")
-
 
 # --- 77, 78: stdin is closed or a terminal --------------------------------------------------------
 
@@ -48,7 +36,12 @@ def test_a_closed_stdin_is_not_needed_when_there_is_a_prompt(sh: Shell) -> None:
 @pytest.mark.fault(77)
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [("", "the prompt is empty"), ("-", "stdin is closed"), ("-f -", "stdin is closed"), ("'{stdin}'", "stdin is closed")],
+    [
+        ("", "the prompt is empty"),
+        ("-", "stdin is closed"),
+        ("-f -", "stdin is closed"),
+        ("'{stdin}'", "stdin is closed"),
+    ],
 )
 def test_a_closed_stdin_that_is_needed_is_said(sh: Shell, arguments: str, message: str) -> None:
     done = sh(f"llmcli chat -m echo {arguments} <&-")
@@ -68,8 +61,6 @@ def test_a_file_does_not_become_stdin_when_that_is_closed(sh: Shell) -> None:
 
 @pytest.mark.fault(78)
 def test_a_terminal_without_a_prompt_is_told_how_it_is_done(llmcli: Program) -> None:
-    import pty
-
     ours, theirs = pty.openpty()
     done = on_terminal(llmcli, "chat", "-m", "echo", stdin=theirs)
     os.close(theirs)
@@ -77,14 +68,12 @@ def test_a_terminal_without_a_prompt_is_told_how_it_is_done(llmcli: Program) -> 
 
     assert (done.status, done.out) == (2, b"")
     assert done.err == (
-        "llmcli: the prompt is empty\n" 'hint: llmcli chat "why is the sky blue?", or pipe a text into it\n'
+        'llmcli: the prompt is empty\nhint: llmcli chat "why is the sky blue?", or pipe a text into it\n'
     )
 
 
 @pytest.mark.fault(78)
 def test_a_terminal_is_not_read_when_there_is_a_prompt(llmcli: Program) -> None:
-    import pty
-
     ours, theirs = pty.openpty()
     os.write(ours, b"typed ahead\n")
     done = on_terminal(llmcli, "chat", "-m", "echo", "--format", "text", "hello", stdin=theirs)
@@ -114,7 +103,7 @@ def test_an_idle_pipe_is_waited_for_but_not_silently(llmcli: Program) -> None:
         assert process.stdin is not None
         process.stdin.write(b"at last")
         process.stdin.close()
-        process.stdin = None  # type: ignore[assignment]  # nothing is left to send
+        process.stdin = None  # nothing is left to send
         done = ended(process)
 
     assert notice == b"llmcli: waiting for stdin (-n leaves it alone)\n"
@@ -128,9 +117,7 @@ def test_the_total_timeout_covers_the_wait_for_stdin(llmcli: Program, how: str) 
         llmcli.configure("[timeouts]\ntotal = 0.3\n")
     arguments = ("--timeout", "0.3") if how == "flag" else ()
     env = {"LLMCLI_TIMEOUT": "0.3"} if how == "environment" else {}
-    with watched(
-        llmcli.start("chat", "-m", "echo", *arguments, "hello", env=env, stdin=subprocess.PIPE)
-    ) as process:
+    with watched(llmcli.start("chat", "-m", "echo", *arguments, "hello", env=env, stdin=subprocess.PIPE)) as process:
         assert process.wait(PATIENCE) == 2
         assert process.stdout is not None
         assert process.stderr is not None
@@ -389,7 +376,9 @@ def test_a_mistake_in_the_configuration_is_named(llmcli: Program, text: str, mes
 
 @pytest.mark.fault(86)
 @pytest.mark.parametrize("text", ["x = [", "defualt = 1", "aliases = 5"])
-@pytest.mark.parametrize("command", ["chat -m echo -n --no-config hello", "--help", "chat --help", "--version", "providers"])
+@pytest.mark.parametrize(
+    "command", ["chat -m echo -n --no-config hello", "--help", "chat --help", "--version", "providers"]
+)
 def test_a_wrong_configuration_does_not_stop_what_does_not_need_it(llmcli: Program, text: str, command: str) -> None:
     llmcli.configure(text)
 
@@ -590,7 +579,7 @@ def python(program: Program, *switches: str, cwd: Path | None = None, **env: str
     )  # fmt: skip
 
 
-@pytest.fixture()
+@pytest.fixture
 def poison(tmp_path: Path) -> Path:
     """A folder with modules that are named like those that the program uses, and that end it."""
     folder = tmp_path / "poison"
@@ -638,7 +627,8 @@ def test_the_installed_command_imports_nothing_from_the_current_folder(llmcli: P
         pytest.skip("needs an installed llmcli")
     done = subprocess.run(
         [command, "chat", "-m", "echo", "-n", "--json", "hello"],
-        env=llmcli.env, cwd=poison, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=PATIENCE, check=False,
+        env=llmcli.env, cwd=poison, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+        timeout=PATIENCE, check=False,
     )  # fmt: skip
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -685,8 +675,6 @@ def test_the_total_timeout_after_the_first_byte_leaves_an_incomplete_answer(
 
 @pytest.mark.fault(98)
 def test_the_total_timeout_ends_a_stream_that_never_pauses(llmcli: Program, serve: Callable[..., Server]) -> None:
-    from tests.servers import STREAM_HEAD, chunk, delta
-
     def chatty(connection: Connection) -> None:
         connection.send(STREAM_HEAD)
         while True:

@@ -16,13 +16,26 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.program import PATIENCE, Program
-from tests.servers import DONE, LAST_CHUNK, STREAM_HEAD, Connection, Script, Server, answers, chunk, delta, finish, says
+from tests.program import COMMAND, PATIENCE, Program
+from tests.servers import (
+    DONE,
+    LAST_CHUNK,
+    STREAM_HEAD,
+    Connection,
+    Server,
+    answers,
+    chunk,
+    delta,
+    finish,
+    says,
+    says_and_waits,
+)
 from tests.shell import AS_ANYBODY, Shell, catches, ended, eventually, read_until, watched
 
 ECHO = ("chat", "-m", "echo", "-n")
@@ -45,31 +58,13 @@ WRITERS = [
 ]
 
 
-@pytest.fixture()
-def sh(llmcli: Program, tmp_path: Path) -> Shell:
-    """A shell that has the program."""
-    return Shell(llmcli, tmp_path / "bin")
-
-
 def asking(server: Server, *more: str) -> tuple[str, ...]:
     """The command line that asks an OpenAI-compatible server."""
     return ("chat", "-p", "openai-compatible", "-m", "m", "-n", "--retries", "0", "--base-url", server.url, *more, "hi")
 
 
-def says_and_waits(*words: str) -> Script:
-    """A server that says some words and then leaves the stream open until the client goes away."""
-
-    def script(connection: Connection) -> None:
-        connection.send(STREAM_HEAD)
-        for word in words:
-            connection.send(chunk(delta(word)))
-        connection.wait_until_gone()
-
-    return script
-
-
 @contextmanager
-def running(program: Program, *args: str, **popen: object) -> Iterator["subprocess.Popen[bytes]"]:
+def running(program: Program, *args: str, **popen: Any) -> Iterator["subprocess.Popen[bytes]"]:
     with watched(program.start(*args, **popen)) as process:
         yield process
 
@@ -216,9 +211,10 @@ def test_a_non_blocking_stdout_loses_nothing(llmcli: Program, tmp_path: Path) ->
     (tmp_path / "prompt").write_text(text)
     ours, theirs = os.pipe()
     os.set_blocking(theirs, False)
-    with open(tmp_path / "prompt") as prompt, running(
-        llmcli, "chat", "-m", "echo", stdin=prompt, stdout=theirs
-    ) as process:
+    with (
+        open(tmp_path / "prompt") as prompt,
+        running(llmcli, "chat", "-m", "echo", stdin=prompt, stdout=theirs) as process,
+    ):
         os.close(theirs)
         eventually(lambda: _waiting(ours) == fcntl.fcntl(ours, fcntl.F_GETPIPE_SZ))
         with open(ours, "rb") as pipe:
@@ -452,9 +448,10 @@ def test_ctrl_c_on_a_terminal_leaves_the_prompt_a_line_of_its_own(llmcli: Progra
 def test_ctrl_c_ends_a_program_whose_reader_stands_still(llmcli: Program, tmp_path: Path) -> None:
     (tmp_path / "prompt").write_text("x" * 200_000)
     ours, theirs = os.pipe()
-    with open(tmp_path / "prompt") as prompt, running(
-        llmcli, "chat", "-m", "echo", stdin=prompt, stdout=theirs
-    ) as process:
+    with (
+        open(tmp_path / "prompt") as prompt,
+        running(llmcli, "chat", "-m", "echo", stdin=prompt, stdout=theirs) as process,
+    ):
         os.close(theirs)
         eventually(lambda: _waiting(ours) == fcntl.fcntl(ours, fcntl.F_GETPIPE_SZ))
         process.send_signal(signal.SIGINT)
@@ -483,24 +480,22 @@ def test_a_second_ctrl_c_ends_the_program_at_once(llmcli: Program) -> None:
 
 
 @contextmanager
-def on_terminal(program: Program, *args: str, **popen: object) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
+def on_terminal(program: Program, *args: str, **popen: Any) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
     """The program with a terminal of its own as its stdout: the process, and our end of the terminal."""
     ours, theirs = pty.openpty()
     name = os.ttyname(theirs)
     # A new session whose controlling terminal this becomes, so that Ctrl-C and hanging up reach it.
-    launch = f"import os, sys; os.close(os.open({name!r}, os.O_RDWR)); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    launch = f"import os, sys; os.close(os.open({name!r}, os.O_RDWR)); os.execv(sys.argv[1], sys.argv[1:])"
     process = subprocess.Popen(
-        [sys.executable, "-c", launch, "-m", "llmcli", *args],
+        [sys.executable, "-c", launch, *COMMAND, *args],
         env={**program.env, "TERM": "xterm"}, cwd=program.home, stdout=theirs, start_new_session=True,
         **{"stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **popen},
     )  # fmt: skip
     os.close(theirs)
     with watched(process):
         yield process, ours
-    try:
+    with suppress(OSError):  # the test may have hung up
         os.close(ours)
-    except OSError:
-        pass  # the test has hung up
 
 
 # --- 74: signals that the parent ignores ----------------------------------------------------------
@@ -543,9 +538,7 @@ def test_hanging_up_ends_the_program_by_sighup(llmcli: Program) -> None:
 
 
 @pytest.mark.fault(75)
-def test_under_nohup_a_terminal_that_is_gone_is_an_output_error(
-    llmcli: Program, serve: Callable[..., Server]
-) -> None:
+def test_under_nohup_a_terminal_that_is_gone_is_an_output_error(llmcli: Program, serve: Callable[..., Server]) -> None:
     hung_up = threading.Event()
 
     def script(connection: Connection) -> None:

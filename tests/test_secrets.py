@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.program import PATIENCE, Done, Program
-from tests.servers import STREAM_HEAD, Connection, Script, Server, answers, chunk, delta, event, says
+from tests.servers import STREAM_HEAD, Connection, Script, Server, answers, chunk, completion, delta, event, says
 from tests.shell import Shell
 
 CANARY = "sk-Canary/7+Q=xZ9%wVnB4mK2"  # of characters that URLs, Base64 and JSON write in ways of their own
@@ -67,7 +67,9 @@ SOURCES = {
     "key command": Source('api_key = { command = "cat planted" }'),
     "api_key.file": Source('api_key = { file = "planted" }'),
     "key file": Source(),
-    "header of its own": Source('api_key = { env = "WORK_KEY", header = "X-Own" }', {"WORK_KEY": CANARY}, header="x-own"),
+    "header of its own": Source(
+        'api_key = { env = "WORK_KEY", header = "X-Own" }', {"WORK_KEY": CANARY}, header="x-own"
+    ),
     "configured header": Source(f'headers = {{ "X-Api-Token" = "{CANARY}" }}', header="x-api-token"),
     "configured bearer": Source(f'headers = {{ Authorization = "Bearer {CANARY}" }}'),
 }
@@ -120,7 +122,9 @@ def echoes(key: str) -> str:
 
 
 def refuses_the_key(connection: Connection) -> None:
-    answers(401, {"error": {"message": echoes(CANARY), "code": CANARY, "param": CANARY}}, x_request_id=CANARY)(connection)
+    answers(401, {"error": {"message": echoes(CANARY), "code": CANARY, "param": CANARY}}, x_request_id=CANARY)(
+        connection
+    )
 
 
 def dumps_the_key(connection: Connection) -> None:
@@ -152,17 +156,7 @@ def speaks_no_http(connection: Connection) -> None:
 
 
 def has_odd_headers(connection: Connection) -> None:
-    says("hello")(_WithHead(connection))
-
-
-class _WithHead:
-    """A connection that adds a header with the canary to the answer."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def send(self, data: bytes) -> None:
-        self._connection.send(data.replace(b"\r\n", f"\r\nSet-Cookie: key={CANARY}\r\n".encode(), 1) if data.startswith(b"HTTP") else data)
+    answers(200, completion("hello"), Set_Cookie=f"key={CANARY}", X_Debug=CANARY)(connection)
 
 
 SITUATIONS: dict[str, tuple[Script, int]] = {
@@ -183,7 +177,12 @@ SITUATIONS: dict[str, tuple[Script, int]] = {
 @pytest.mark.parametrize(
     ("name", "situation"),
     [(name, "401") for name in SOURCES]
-    + [(name, situation) for name in ("environment", "configured header") for situation in SITUATIONS if situation != "401"],
+    + [
+        (name, situation)
+        for name in ("environment", "configured header")
+        for situation in SITUATIONS
+        if situation != "401"
+    ],
 )
 def test_the_key_is_shown_nowhere(llmcli: Program, serve: Callable[..., Server], name: str, situation: str) -> None:
     source = SOURCES[name]
@@ -215,7 +214,9 @@ def test_the_key_is_shown_nowhere_when_nobody_answers(llmcli: Program, source: S
 def test_the_key_is_not_in_a_request_that_is_shown(llmcli: Program, source: Source, how: str) -> None:
     plant(llmcli, source, "http://127.0.0.1:9/v1")
 
-    done = llmcli("chat", "-m", "work/m", "-n", "-v", "--debug", how, *source.args, f"my key is {CANARY}", env=source.env)
+    done = llmcli(
+        "chat", "-m", "work/m", "-n", "-v", "--debug", how, *source.args, f"my key is {CANARY}", env=source.env
+    )
 
     assert done.status == 0
     assert "my key is ***" in done.text
@@ -280,7 +281,9 @@ def test_a_key_that_no_header_can_hold_is_not_repeated_by_the_error(llmcli: Prog
 
 def test_a_key_command_that_fails_shows_no_key_that_is_known(llmcli: Program) -> None:
     """What it says on stderr is shown, for it says why; what it printed on stdout is not."""
-    (llmcli.home / "fails").write_text(f"#!/bin/sh\necho {shlex.quote(CANARY)}\necho 'the vault is locked' >&2\nexit 5\n")
+    (llmcli.home / "fails").write_text(
+        f"#!/bin/sh\necho {shlex.quote(CANARY)}\necho 'the vault is locked' >&2\nexit 5\n"
+    )
     (llmcli.home / "fails").chmod(0o755)
     llmcli.configure('[providers.openai]\napi_key = { command = "./fails" }')
 
@@ -356,9 +359,7 @@ def test_a_compatible_server_gets_the_key_of_nobody(
 
 
 @pytest.mark.parametrize("adapter", ["openai-compatible", "ollama", "gateway"])
-def test_a_configured_provider_borrows_no_key(
-    llmcli: Program, serve: Callable[..., Server], adapter: str
-) -> None:
+def test_a_configured_provider_borrows_no_key(llmcli: Program, serve: Callable[..., Server], adapter: str) -> None:
     server = serve(answers(200, {}))
     llmcli.configure(f'[providers.work]\nadapter = "{adapter}"\nbase_url = "{server.url}"')
     (llmcli.config / "keys").mkdir()
@@ -458,11 +459,3 @@ def test_the_shown_curl_command_reads_the_key_from_its_variable(sh: Shell) -> No
 
     assert '-H "Authorization: Bearer $OPENAI_API_KEY"' in shown
     assert leaks(shown) == []
-
-
-@pytest.fixture()
-def sh(llmcli: Program, tmp_path: Path) -> Shell:
-    """A shell that has the program."""
-    return Shell(llmcli, tmp_path / "bin")
-
-

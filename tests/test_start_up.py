@@ -42,7 +42,9 @@ def among(modules: set[str], *packages: str) -> list[str]:
     return sorted(name for name in modules if any(f"{name}.".startswith(f"{package}.") for package in packages))
 
 
-@pytest.mark.parametrize("command", ["--help", "--version chat", "chat --help", "models --help", "providers show --help"])
+@pytest.mark.parametrize(
+    "command", ["--help", "--version chat", "chat --help", "models --help", "providers show --help"]
+)
 def test_help_and_version_load_neither_network_nor_providers(llmcli: Program, command: str) -> None:
     modules = loaded_by(llmcli, command)
 

@@ -230,15 +230,16 @@ def _ask_in_turn(
                 _ask(job, messages, arguments, form, sink, world, log)
                 break
             except LlmError as exc:
-                exc.bytes_out = sink.written
                 another = next(others, None) if exc.status in _FALLBACK_STATUSES else None
                 if another is None:
                     raise
                 world.note(f"{job.name}: {exc.message}; asking {another.name}")
                 job = another
         sink.commit()
-    except BaseException:
+    except BaseException as exc:
         sink.abort()
+        if isinstance(exc, LlmError):
+            exc.bytes_out = sink.written
         raise
 
 
@@ -247,7 +248,7 @@ def _ask(
 ) -> None:
     request = job.request._replace(messages=messages)
     provider = job.ready.provider
-    call = _call(job.ready, arguments, world, log)
+    call = _call(job.ready, arguments, world, log)._replace(before_wait=sink.flush)
     fold = Fold(provider.config.id, request.model, keep=form == "json")
     color = arguments.color or "auto"
     look = Look(raw=arguments.raw, color=world.color(color, world.stdout), width=_width(world))

@@ -63,20 +63,13 @@ class AfterSpinner:
         self._spinner = spinner
         self.tty = place.tty
 
-    @property
-    def written(self) -> int:
-        """See `Place`."""
-        return self._place.written
-
     def write(self, data: bytes) -> None:
         """See `Place`."""
         self._spinner.stop()
         self._place.write(data)
 
 
-def thinking_shown(
-    events: Iterator[Event], world: World, *, color: bool, spinner: Spinner | None
-) -> Iterator[Event]:
+def thinking_shown(events: Iterator[Event], world: World, *, color: bool, spinner: Spinner | None) -> Iterator[Event]:
     """The same events, with thinking written to stderr, dim where colour is allowed; it ends the spinner."""
     on, off = ("\x1b[2m", "\x1b[0m") if color else ("", "")
     escaped = world.is_tty(world.stderr)
