@@ -25,6 +25,7 @@ from measure import Command, Comparison, Cost, compare, run
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _BIN = os.path.dirname(sys.executable)
+_COMPLETION = os.path.join(os.path.dirname(_HERE), "completions", "llmcli.bash")
 _MB = 1024 * 1024
 _PROMPT = "why is the sky blue?"
 _STDIN_SIZE = 50 * _MB
@@ -126,6 +127,18 @@ def version(bench: Bench) -> Row:
     return _wall("--version, beside `import httpx`", ours, plain, 0.65, bench)
 
 
+def tab(bench: Bench) -> Row:
+    """Wall time of a whole bash that completes an option of chat, beside `llmcli --version`."""
+    script = (
+        f"source {_COMPLETION}; COMP_WORDS=(llmcli chat --fo); COMP_CWORD=2; _llmcli; "
+        '[ "${COMPREPLY[*]}" = --format ]'
+    )
+    ours = bench.command("/bin/bash", "-c", script)
+    return _wall(
+        "a TAB in bash, beside `llmcli --version`", ours, bench.command(f"{_BIN}/llmcli", "--version"), 1.0, bench
+    )
+
+
 def tokens_10k(bench: Bench) -> Row:
     """CPU time per token of a long answer."""
     return _cpu_per_token(bench, 10_000)
@@ -161,6 +174,7 @@ ROWS: dict[str, Callable[[Bench], Row]] = {
     "one-shot": one_shot,
     "https": one_shot_https,
     "version": version,
+    "tab": tab,
     "tokens-10k": tokens_10k,
     "tokens-100k": tokens_100k,
     "memory": memory,

@@ -90,19 +90,24 @@ class _Descriptor:
             self.flush()
 
     def flush(self) -> None:
-        """See `Sink`. What is written is forgotten at once, so that after a signal the rest can still be written."""
-        while self._waiting:
+        """
+        See `Sink`. What is being written is forgotten first: when a signal comes meanwhile, nobody can tell how much
+        of it is out, and it must not be written twice.
+        """
+        if not self._waiting:
+            return
+        left, self._waiting = memoryview(self._waiting), bytearray()
+        while left:
             try:
-                count = os.write(self._fd, self._waiting)
+                count = os.write(self._fd, left)
             except BlockingIOError:  # a parent process has made the descriptor non-blocking
                 poll = select.poll()
                 poll.register(self._fd, select.POLLOUT)
                 poll.poll()
                 continue
             except OSError as exc:
-                self._waiting.clear()
                 raise self._failed(exc) from exc
-            del self._waiting[:count]
+            left = left[count:]
             self.written += count
 
     def _failed(self, exc: OSError) -> BaseException:

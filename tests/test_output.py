@@ -47,12 +47,7 @@ class Screen:
         self.tty = tty
         self.data = b""
 
-    @property
-    def written(self) -> int:
-        return len(self.data)
-
     def write(self, data: bytes) -> None:
-        assert data, "an empty write says nothing"
         self.data += data
 
 
@@ -332,9 +327,24 @@ def test_a_pipe_that_nobody_reads_is_no_error_but_an_end() -> None:
     os.close(ours)
     sink = Stdout(theirs)
 
+    sink.write(b"one")
     with pytest.raises(ReaderGone):
-        sink.write(b"one")
+        sink.flush()
     sink.abort()
+    os.close(theirs)
+
+
+def test_what_is_written_is_out_after_a_flush_or_when_it_is_much() -> None:
+    ours, theirs = os.pipe()
+    sink = Stdout(theirs)
+    sink.write(b"one")
+    assert sink.written == 0
+    sink.flush()
+    assert (sink.written, os.read(ours, 10)) == (3, b"one")
+    sink.flush()
+    sink.write(b"x" * 64 * 1024)
+    assert len(os.read(ours, 100_000)) == 64 * 1024
+    os.close(ours)
     os.close(theirs)
 
 
