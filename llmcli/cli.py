@@ -40,14 +40,19 @@ _NoConfig = Annotated[bool, typer.Option("--no-config", help="Read no configurat
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@app.callback()
-def root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    """Talk to any language model from shell scripts and pipes."""
-    if version:
+def _version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"llmcli {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Talk to any language model from shell scripts and pipes."""
 
 
 @app.command(

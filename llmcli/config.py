@@ -22,11 +22,12 @@ Table = Mapping[str, Any]
 
 
 class Key(NamedTuple):
-    """A configuration key: the TOML types that it takes, what it means, and the type of each item if it has some."""
+    """A configuration key: the TOML types it takes, what it means, the type of each item, whether it must not be below 0."""
 
     types: tuple[type, ...]
     help: str
     items: type | None = None
+    positive: bool = False
 
 
 _TEXT, _NUMBER, _FLAG, _LIST, _TABLE = (str,), (int, float), (bool,), (list,), (dict,)
@@ -42,16 +43,16 @@ CHAT_KEYS: dict[str, Key] = {
     "format": Key(_TEXT, "`text`, `markdown`, `json` or `jsonl`."),
     "color": Key(_TEXT, "`auto`, `always` or `never`."),
     "show_thinking": Key(_FLAG, "Whether thinking is shown on stderr."),
-    "retries": Key((int,), "Further attempts before the first output."),
-    "retry_max_wait": Key(_NUMBER, "The longest wait in seconds that a provider may ask for."),
+    "retries": Key((int,), "Further attempts before the first output.", positive=True),
+    "retry_max_wait": Key(_NUMBER, "The longest wait in seconds that a provider may ask for.", positive=True),
     "fallback": Key(_LIST, "Models to try when the first cannot be had.", items=str),
     "strict": Key(_FLAG, "Exit 12 when the model stops at a limit or a filter."),
 }
 TIMEOUT_KEYS: dict[str, Key] = {
-    "connect": Key(_NUMBER, "DNS, every address, proxy and TLS together (5)."),
-    "first": Key(_NUMBER, "Until the first event of the answer (120)."),
-    "idle": Key(_NUMBER, "Between complete events (60)."),
-    "total": Key(_NUMBER, "Everything, counted from the start of the process (none)."),
+    "connect": Key(_NUMBER, "DNS, every address, proxy and TLS together (5).", positive=True),
+    "first": Key(_NUMBER, "Until the first event of the answer (120).", positive=True),
+    "idle": Key(_NUMBER, "Between complete events (60).", positive=True),
+    "total": Key(_NUMBER, "Everything, counted from the start of the process (none).", positive=True),
 }
 PROVIDER_KEYS: dict[str, Key] = {
     "adapter": Key(_TEXT, "Who speaks to it: the id of a built-in or of a plugin. Left out: ID is one."),
@@ -169,6 +170,8 @@ def check_table(table: Table, keys: Mapping[str, Key], path: str, prefix: str) -
             raise ConfigurationError(f"{path}: unknown key {dotted}", hint=f"did you mean {near}?" if near else None)
         key = keys[name]
         _check_type(value, key.types, path, dotted)
+        if key.positive and value < 0:
+            raise ConfigurationError(f"{path}: {dotted} should not be below 0")
         if key.items is not None:
             inner = value.items() if isinstance(value, dict) else ((str(at), item) for at, item in enumerate(value, 1))
             for item_name, item in inner:

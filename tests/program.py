@@ -63,7 +63,9 @@ class Program:
         self.config.mkdir(parents=True, exist_ok=True)
         (self.config / "config.toml").write_text(text)
 
-    def __call__(self, *args: str, stdin: bytes | None = b"", env: Mapping[str, str] | None = None, **popen: Any) -> Done:
+    def __call__(
+        self, *args: str, stdin: bytes | None = b"", env: Mapping[str, str] | None = None, **popen: Any
+    ) -> Done:
         """
         Run to the end. `stdin=b""` is an empty pipe; other `subprocess.run` keywords pass through. stdout and stderr
         are collected unless they are given.

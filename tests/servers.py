@@ -161,7 +161,9 @@ def event(document: Any) -> bytes:
 
 def delta(text: str) -> bytes:
     """A piece of an OpenAI chat completion."""
-    return event({"id": "c1", "model": "m", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]})
+    return event(
+        {"id": "c1", "model": "m", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
+    )
 
 
 def finish(reason: str = "stop") -> bytes:
@@ -208,4 +210,9 @@ def answers(status: int, body: Any, content_type: str = "application/json", **he
 
 def completion(text: str, **more: Any) -> dict[str, Any]:
     """A whole OpenAI chat completion."""
-    return {"id": "c1", "model": "m", "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}], **more}
+    return {
+        "id": "c1",
+        "model": "m",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        **more,
+    }

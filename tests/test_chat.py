@@ -687,6 +687,16 @@ def test_the_curl_command_that_is_shown_sends_the_same_request(
     }
 
 
+def test_the_curl_command_of_a_prompt_too_long_for_one_argument_runs_too(sh: Shell, serve: Serve) -> None:
+    server = serve(answers(200, completion("hi")))
+    ask = f"llmcli chat -p openai-compatible --base-url {server.url} -m m --curl"
+
+    ran = sh(f"head -c 200000 /dev/zero | tr '\\0' x | {ask} > command.sh && bash command.sh")
+
+    assert ran.status == 0, ran.err
+    assert server.requests[0].json["messages"][0]["content"] == "x" * 200_000
+
+
 def test_the_curl_command_names_the_variable_that_has_the_key(llmcli: Program) -> None:
     azure = {"AZURE_OPENAI_ENDPOINT": "https://a.example"}
     ask = ("chat", "-m", "azure/x", "-n", "--curl", "hi")

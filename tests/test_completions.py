@@ -18,7 +18,9 @@ def complete(*words: str) -> list[str]:
         f"source {shlex.quote(str(ROOT / 'completions' / 'llmcli.bash'))}; compopt() {{ :; }}; "
         f"COMP_WORDS=({shlex.join(words)}); COMP_CWORD={len(words) - 1}; _llmcli; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     )
-    done = subprocess.run([BASH, "-c", script], capture_output=True, text=True, check=True, env={"PATH": "/nonexistent"})
+    done = subprocess.run(
+        [BASH, "-c", script], capture_output=True, text=True, check=True, env={"PATH": "/nonexistent"}
+    )
     return done.stdout.split()
 
 

@@ -23,6 +23,7 @@ from llmcli.providers.echo import Echo
 from llmcli.providers.openai import OpenAI
 from llmcli.providers.vendors import Azure, OpenAICompatible
 from llmcli.types import ProviderConfig, Timeouts
+from tests.program import Program
 
 # --- files ----------------------------------------------------------------------------------------
 
@@ -276,3 +277,15 @@ def test_a_key_of_the_class_has_a_type_too() -> None:
 
     with pytest.raises(ConfigurationError, match="think_open should be true or false, not text"):
         provider_setup(config, "openai-compatible", OpenAICompatible, {})
+
+
+@pytest.mark.parametrize(
+    "text", ["[timeouts]\nidle = -1\n", "[chat]\nretries = -2\n", "[providers.openai.timeouts]\nfirst = -0.5\n"]
+)
+def test_a_time_or_a_number_of_retries_below_zero_is_refused(llmcli: Program, text: str) -> None:
+    llmcli.configure(text)
+
+    done = llmcli("chat", "-p", "openai", "-n", "hi", env={"OPENAI_API_KEY": "sk-test-1"})
+
+    assert done.status == 3
+    assert "should not be below 0" in done.err

@@ -10,7 +10,9 @@ def table(name: str, url: str, adapter: str = "openai-compatible") -> str:
 
 
 def test_a_provider_that_answers_is_well(llmcli: Program, httpserver: HTTPServer) -> None:
-    httpserver.expect_request("/v1/models", headers={"Authorization": "Bearer sk-test-1"}).respond_with_json({"data": []})
+    httpserver.expect_request("/v1/models", headers={"Authorization": "Bearer sk-test-1"}).respond_with_json(
+        {"data": []}
+    )
     llmcli.configure(table("mine", httpserver.url_for("/v1")))
 
     done = llmcli("health", "mine", "--json", env={"TEST_KEY": "sk-test-1"})

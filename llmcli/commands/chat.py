@@ -26,6 +26,7 @@ from llmcli.world import World
 
 _FALLBACK_STATUSES = frozenset({4, 6, 7, 8, 9})
 _KEY_PLACE = "LLMCLI-THE-KEY-GOES-HERE"
+_LONGEST_ARGUMENT = 100_000  # characters; Linux takes 128 KiB in one argument, and a shell's own printf any number
 
 
 class Arguments(NamedTuple):
@@ -385,7 +386,10 @@ def _as_curl(wire: HttpRequest, variable: str) -> str:
         if _KEY_PLACE in value:
             quoted = f'"{name}: {value}"'.replace(_KEY_PLACE, f"${variable}")
         words += ["-H", quoted]
-    if wire.body is not None:
-        words += ["--data-binary", shlex.quote(wire.body.decode())]
+    body = "" if wire.body is None else shlex.quote(wire.body.decode())
+    from_stdin = len(body) > _LONGEST_ARGUMENT
+    if body:
+        words += ["--data-binary", "@-" if from_stdin else body]
     words.append(shlex.quote(wire.url).replace(_KEY_PLACE, f"'\"${variable}\"'"))
-    return " ".join(words)
+    command = " ".join(words)
+    return f"printf %s {body} | {command}" if from_stdin else command
