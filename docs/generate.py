@@ -33,7 +33,10 @@ def main() -> int:
 
 def exit_status() -> str:
     """The page of exit statuses."""
-    rows = "\n".join(f"| {code} | `{name}` | {what} | {then} |" for code, (name, what, then) in EXIT_STATUSES.items())
+    rows = "\n".join(
+        f"| {code} | `{name}` | {what} | {then} |".replace("| head", r"\| head")  # a bar within a cell
+        for code, (name, what, then) in EXIT_STATUSES.items()
+    )
     return EXIT_STATUS_PAGE.replace("ROWS", rows)
 
 
@@ -95,25 +98,44 @@ llmcli: the provider does not accept the key: Invalid API Key [provider=openai h
 With `--json` and `--jsonl` the last line of stderr is JSON instead; see [output.md](output.md). A `--jsonl` stream that
 failed has no line with `"done": true`, and `--json` prints nothing on stdout unless the answer is complete.
 
-Every status can be tried without a provider, because the built-in `echo` model fails on request:
+What is which:
+
+- A name that no provider of ours has (`-m opnai`) is 3; a model that the provider does not have is 5.
+- A value that cannot be right for any model (`--temperature 9`) is 2, as is a prompt that cannot be read, also when
+  `--timeout` passes while stdin is waited for. What a provider has no way to do (`--seed` at Anthropic) is 5.
+- A web page with status 200 where an API should be is 8; an address that the server does not have (404) is 5.
+- A timeout is 7 until output began, and 10 from then on.
+- An answer that the model ended at its limit of tokens, or that a filter ended, is complete: 0, with a note on stderr.
+  With `--strict` it is 12.
+
+The failures of a provider can be tried without one, because the built-in `echo` model fails on request:
 
 ```console
 $ llmcli chat -n -m echo --retries 0 --option fail=429 hello; echo "status $?"
+llmcli: told to be busy [provider=echo http=429]
 status 6
 ```
 
-`fail` may be `400`, `401`, `403`, `404`, `context`, `429`, `503`, `quota`, `500`, `empty`, `redirect`, `network` and
-`timeout` (before any output), `cut`, `stall`, `malformed` and `error` (after `--option after=N` words), `length` and
-`content_filter` (for `--strict`), and `crash` (status 1).
+| `--option fail=` | status |
+|---|---|
+| `401`, `403` | 4 |
+| `400`, `404`, `context` | 5 |
+| `429`, `503` | 6, after the retries |
+| `network`; `timeout` (after `--first-timeout`, 120 s unless you say less) | 7 |
+| `500`, `empty`, `redirect` | 8 |
+| `quota` | 9 |
+| `cut`, `malformed`, `error`; `stall` (after `--idle-timeout`, 60 s unless said) | 10, after `--option after=N` words |
+| `length`, `content_filter` | 0, with `--strict` 12 |
+| `crash` | 1 |
 
 A script that branches:
 
 ```bash
-llmcli chat -n -m "$model" -o answer.txt -- "$question"
+llmcli chat -n --strict -m "$model" -o answer.txt -- "$question"
 case $? in
   0) ;;                                    # answer.txt is whole
   6|7|8) echo "try later" >&2 ;;
-  10) echo "answer.txt.part holds what came" >&2 ;;
+  10|12) echo "answer.txt.part holds what came" >&2 ;;
   *) exit 1 ;;
 esac
 ```
@@ -124,7 +146,8 @@ CONFIGURATION_PAGE = """\
 
 Written by `docs/generate.py` from the code. No configuration is needed: a key in the environment and `-m` are enough.
 
-`config.toml` lives in `$XDG_CONFIG_HOME/llmcli` (`~/.config/llmcli`) and is never written by llmcli. Files in
+`config.toml` lives in `$XDG_CONFIG_HOME/llmcli` (`~/.config/llmcli`; on macOS `~/Library/Application Support/llmcli`)
+and is never written by llmcli. Files in
 `providers.d/` and `state.toml` beside it are read after it, in this order. No file of the current directory is read,
 and no `.env`. `--config FILE` reads another file instead of `config.toml`; `--no-config` reads none.
 
@@ -144,7 +167,7 @@ CHAT_ROWS
 
 ## `[timeouts]`
 
-Seconds; `[providers.ID.timeouts]` holds the same keys for one provider.
+Seconds, 0 for none; `[providers.ID.timeouts]` holds the same keys for one provider.
 
 | key | type | meaning (default) |
 |---|---|---|
@@ -152,7 +175,7 @@ TIMEOUT_ROWS
 
 ## `[providers.ID]`
 
-An ID of your own needs an `adapter`, or a `base_url` for one of the built-ins:
+The id of a built-in or of a plugin needs only what is to differ. An id of your own needs an `adapter`:
 
 ```toml
 [providers.work]
@@ -191,7 +214,7 @@ OWN_ROWS
 
 | variable | is the same as |
 |---|---|
-| `LLMCLI_MODEL` | `--model` |
+| `LLMCLI_MODEL` | `default` in the configuration, which it replaces |
 | `LLMCLI_CONFIG` | `--config` |
 | `LLMCLI_FORMAT`, `LLMCLI_COLOR` | `--format`, `--color` |
 | `LLMCLI_TIMEOUT`, `LLMCLI_CONNECT_TIMEOUT`, `LLMCLI_FIRST_TIMEOUT`, `LLMCLI_IDLE_TIMEOUT` | the four timeouts |

@@ -112,14 +112,17 @@ def answer(provider: Provider, request: ChatRequest, call: Call) -> Generator[Ev
         attempt += 1
 
 
-def perform(provider: HTTPProvider, request: HttpRequest, call: Call) -> bytes:
-    """Send a request that is no chat (a list of models) once, and return the body of its answer."""
+def perform(provider: HTTPProvider, request: HttpRequest, call: Call) -> str:
+    """Send a request that is no chat (a list of models) once, and return the text of its answer."""
     deadlines = Deadlines(call.timeouts, started=call.started)
     try:
         with call.transport.send(prepared(provider, request, call.key), deadlines) as response:
             if response.status >= 400:
                 raise provider.read_error(response.status, response.headers, response.excerpt())
-            return response.read()
+            text = decode_body(response.read()).strip()
+            if text.startswith("<"):
+                raise _web_page(response.status)
+            return text
     except LlmError as exc:
         _place(exc, provider, call)
         raise
@@ -217,9 +220,7 @@ def _read(provider: HTTPProvider, response: Response, deadlines: Deadlines, *, s
         raise ProviderFailed("the provider sent an empty answer", http_status=response.status)
     page = response.headers.get("content-type", "").startswith("text/html") and not head.startswith(_API_STARTS)
     if page or head[:1] == b"<":
-        raise ProviderFailed(
-            "got a web page, not an API answer", http_status=response.status, hint="check the base URL and the proxy"
-        )
+        raise _web_page(response.status)
     reader, framing = provider.reader(), provider.framing()
     if head[:1] in framing.whole_starts or not (stream or head.startswith(_STREAM_STARTS)):
         whole = Response(response.status, {}, chain((head,), chunks))
@@ -252,6 +253,12 @@ def _read(provider: HTTPProvider, response: Response, deadlines: Deadlines, *, s
     if not heard:
         raise ProviderFailed(f"got no API answer, but: {decode_body(head[:80])}", http_status=response.status)
     yield from _ended(reader)
+
+
+def _web_page(status: int) -> ProviderFailed:
+    return ProviderFailed(
+        "got a web page, not an API answer", http_status=status, hint="check the base URL and the proxy"
+    )
 
 
 class _Progress:

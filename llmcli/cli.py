@@ -65,7 +65,7 @@ def chat(
         list[str] | None,
         typer.Argument(metavar="[PROMPT]...", help="Words, joined by spaces. `{stdin}` says where stdin goes; `-` is stdin.", show_default=False),
     ] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", envvar="LLMCLI_MODEL", metavar="PROVIDER/MODEL", help="The model; a provider's id alone means its default model.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", metavar="PROVIDER/MODEL", help="The model; a provider's id alone means its default model. Not said: LLMCLI_MODEL, then `default` of the configuration.")] = None,
     provider: Annotated[str | None, typer.Option("--provider", "-p", metavar="ID", help="The provider; --model is then taken verbatim.")] = None,
     base_url: Annotated[str | None, typer.Option("--base-url", metavar="URL", help="Where the API is.")] = None,
     api_key_file: Annotated[str | None, typer.Option("--api-key-file", metavar="FILE", help="Read the key from FILE.")] = None,
@@ -114,10 +114,8 @@ def chat(
     given: dict[str, Any] = {
         name: () if value is None and name in _REPEATABLE else value for name, value in ctx.params.items()
     }
-    # A variable must not contradict a flag: these flags say all that it could.
-    for name, flags in (("model", ("provider",)), ("format", ("json", "jsonl", "extract"))):
-        if any(given[flag] for flag in flags) and _from_environment(ctx, name):
-            given[name] = None
+    if any(given[flag] for flag in ("json", "jsonl", "extract")) and _from_environment(ctx, "format"):
+        given["format"] = None  # a variable must not contradict a flag
     world.json_errors = given["json"] or given["jsonl"] or given["format"] in ("json", "jsonl")
     command.run(command.Arguments(**given), world)
 
@@ -146,7 +144,14 @@ def models_list(
     json: _Json = False,
 ) -> None:  # fmt: skip
     """List the models of the named providers, live."""
+    config, no_config, json = _with_parent(ctx, config, no_config, json)
     _list_models(ctx.obj, provider or (), config=config, no_config=no_config, json=json)
+
+
+def _with_parent(ctx: typer.Context, config: str | None, no_config: bool, json: bool) -> tuple[str | None, bool, bool]:
+    """What was said before the subcommand (`models --json list`) holds as if it had been said behind it."""
+    above = ctx.parent.params if ctx.parent else {}
+    return config or above.get("config"), no_config or above["no_config"], json or above["json"]
 
 
 def _list_models(
@@ -194,6 +199,7 @@ def providers_show(
     """Show all of one provider: its settings, where its key comes from, its quirks."""
     from llmcli.commands import providers as command
 
+    config, no_config, json = _with_parent(ctx, config, no_config, json)
     world: World = ctx.obj
     world.json_errors = json
     command.show(provider, world, config=config, no_config=no_config, as_json=json)
@@ -214,6 +220,9 @@ def run(argv: list[str], *, started: float, stdin: int | None = 0) -> int:
     except typer.Abort:
         signals.die(signals.SIGINT)
     except typer.TyperException as exc:
+        if not argv:  # the help, which typer raises where nothing was asked
+            world.write_stderr(f"{exc.format_message()}\n")
+            return UsageError.status
         world.json_errors = world.json_errors or "--json" in argv or "--jsonl" in argv
         return _report(_usage_error(exc), world)
     except MemoryError:
@@ -235,8 +244,10 @@ def _config_directory() -> str | None:
 
 def _usage_error(exc: typer.TyperException) -> UsageError:
     text = exc.format_message() if hasattr(exc, "format_message") else str(exc)
-    hint = "see `llmcli --help`"
-    if "No such option" in text:
+    context = getattr(exc, "ctx", None)
+    command = context.command_path if context else "llmcli"
+    hint = f"see `{command} --help`"
+    if "No such option" in text and command == "llmcli chat":
         hint = 'a prompt that begins with `-` is written after `--`: llmcli chat -- "$prompt"'
     return UsageError(text.rstrip(".").replace("\n", " "), hint=hint)
 

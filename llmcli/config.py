@@ -22,7 +22,7 @@ Table = Mapping[str, Any]
 
 
 class Key(NamedTuple):
-    """A configuration key: the TOML types it takes, what it means, the type of each item, whether it must not be below 0."""
+    """A configuration key: its TOML types, what it means, the type of its items, and whether it may not be below 0."""
 
     types: tuple[type, ...]
     help: str
@@ -192,7 +192,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that a mistyped one was probably meant to be."""
     from difflib import get_close_matches
 
-    return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.6)), None)
+    return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.7)), None)
 
 
 # --- one provider ---------------------------------------------------------------------------------
@@ -272,12 +272,17 @@ def provider_setup(
             own=own,
         ),
         api_key=table.get("api_key", {}),
-        timeouts=Timeouts(**{**config.timeouts, **table.get("timeouts", {})}),
+        timeouts=with_times(Timeouts(), {**config.timeouts, **table.get("timeouts", {})}),
         allow_http=table.get("allow_http", False),
         proxy=table.get("proxy"),
         ca_bundle=table.get("ca_bundle"),
         path=path,
     )
+
+
+def with_times(timeouts: Timeouts, seconds: Mapping[str, float | None]) -> Timeouts:
+    """The timeouts with those that are said; 0 means none."""
+    return timeouts._replace(**{name: value or None for name, value in seconds.items() if value is not None})
 
 
 def _check_provider(table: Table, cls: type[Provider], path: str, prefix: str) -> None:
@@ -347,7 +352,7 @@ def find_key(
         names = " or ".join(_variables(setup, declared, cls_id)) or f"api_key under [providers.{setup.config.id}]"
         raise AuthenticationFailed(
             f"no key for {setup.config.id}: {names} is not set",
-            hint=f"get one at {declared.hint}" if declared.hint else None,
+            hint=f"get one at {declared.hint}" if declared.hint.startswith("http") else declared.hint or None,
             provider=setup.config.id,
         )
     return None

@@ -501,6 +501,7 @@ def error_document(error: LlmError) -> dict[str, Json]:
             "code": error.status,
             "name": error.name,
             "message": error.message,
+            "hint": error.hint,
             "provider": error.provider,
             "http_status": error.http_status,
             "request_id": error.request_id,

@@ -67,6 +67,9 @@ class Listed(NamedTuple):
     problem: str | None = None
 
 
+_NAMING = "say provider/model (`llmcli providers`), or -p openai-compatible with --base-url"
+
+
 def known_ids(config: Config) -> list[str]:
     """Every provider id: built-in, configured, and found in installed distributions."""
     return list(dict.fromkeys([*BUILT_IN, *config.providers, *_entry_points()]))
@@ -82,6 +85,11 @@ def load(provider_id: str, config: Config) -> type[Provider]:
     plugins = _entry_points()
     if adapter in plugins:
         return _from_plugin(plugins[adapter])
+    if adapter == provider_id and provider_id in config.providers:
+        raise ConfigurationError(
+            f"{config.sources.get(provider_id, '')}: providers.{provider_id} has no adapter",
+            hint='adapter = "openai-compatible" speaks to most services; it may be the id of any provider',
+        )
     near = nearest(adapter, known_ids(config))
     where = f"providers.{provider_id}.adapter: " if adapter != provider_id else ""
     raise ConfigurationError(
@@ -128,9 +136,7 @@ def resolve(name: str | None, provider: str | None, config: Config) -> Target:
         near = nearest(head, [*known_ids(config), *config.aliases])
         raise ConfigurationError(
             f"{head!r} is no known provider in {name!r}" if slash else f"{name!r} is no known provider or alias",
-            hint=f"did you mean {near}{slash}{model}?"
-            if near
-            else "a model is named provider/model; see `llmcli providers`",
+            hint=f"did you mean {near}{slash}{model}?" if near else _NAMING,
         )
     return Target(resolve(config.default, None, config._replace(default=None)).provider, name)
 

@@ -39,7 +39,7 @@ class RetryPolicy(NamedTuple):
             if error.retry_after > self.max_wait:
                 raise _too_long(error, self.max_wait) from error
             return max(0.0, error.retry_after)
-        return self.jitter() * min(self.base * 2.0 ** min(attempt - 1, _LAST_DOUBLING), self.ceiling)
+        return self.jitter() * min(self.base * 2.0 ** min(attempt - 1, _LAST_DOUBLING), self.ceiling, self.max_wait)
 
     @staticmethod
     def _may_help(error: LlmError) -> bool:

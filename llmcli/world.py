@@ -43,6 +43,14 @@ class World:
         """Whether a descriptor is a terminal."""
         return fd is not None and _is_tty(fd)
 
+    def table_width(self) -> int | None:
+        """The columns of the terminal that stdout is; `None` when it is none."""
+        if not self.is_tty(self.stdout):
+            return None
+        import shutil
+
+        return shutil.get_terminal_size((80, 24)).columns
+
     def note(self, line: str) -> None:
         """A line for a person, unless --quiet."""
         if not self.quiet:

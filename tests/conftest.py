@@ -20,7 +20,7 @@ LLAMA_KEY = "sk-llama-test"
 ENDLESS = "one two three four five "
 
 
-@pytest.fixture()
+@pytest.fixture
 def llmcli(tmp_path: Path) -> Program:
     """The real program, in a process and a home of its own."""
     home = tmp_path / "home"
@@ -28,13 +28,13 @@ def llmcli(tmp_path: Path) -> Program:
     return Program(home)
 
 
-@pytest.fixture()
+@pytest.fixture
 def sh(llmcli: Program, tmp_path: Path) -> Shell:
     """A real shell that has the program."""
     return Shell(llmcli, tmp_path / "bin")
 
 
-@pytest.fixture()
+@pytest.fixture
 def serve() -> Iterator[Callable[..., Server]]:
     """Start a server that follows scripts: `serve(says("hi"))`."""
     servers: list[Server] = []

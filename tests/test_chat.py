@@ -17,6 +17,7 @@ from tests.servers import (
     Server,
     answers,
     chunk,
+    completion,
     delta,
     event,
     finish,

@@ -15,7 +15,7 @@ from llmcli.answer import Call, Fold, answer, prepared
 from llmcli.commands import progress
 from llmcli.commands.prompt import as_text, read_prompt
 from llmcli.commands.setup import Ready, make_ready, read_config, transport_for
-from llmcli.config import Config
+from llmcli.config import Config, with_times
 from llmcli.errors import ConfigurationError, FinishedEarly, LlmError, RequestRejected, UsageError
 from llmcli.output import FORMATS, Look, OutputFile, Place, Sink, Stdout, extract, one_line
 from llmcli.provider import HTTPProvider
@@ -136,7 +136,7 @@ def _prepare(arguments: Arguments, target: registry.Target, config: Config, worl
     if model is None:
         raise ConfigurationError(
             f"{target.provider} has no default model",
-            hint=f"say -m {target.provider}/MODEL; `llmcli models {target.provider}` lists them",
+            hint=f"say -m {target.provider}/MODEL; `llmcli models list {target.provider}` lists them",
         )
     if isinstance(provider, HTTPProvider):
         provider.url("")
@@ -258,8 +258,10 @@ def _ask(
         place: Place = sink
         spinner: progress.Spinner | None = None
         if not world.quiet and world.is_tty(world.stderr) and not arguments.verbose:
+            signals.care()  # for the line that the spinner stands on
             spinner = stack.enter_context(progress.Spinner(world, job.name))
-            place = progress.AfterSpinner(sink, spinner)
+            if arguments.output is None:
+                place = progress.AfterSpinner(sink, spinner)
         if _shows_thinking(arguments, form, world):
             seen = progress.thinking_shown(seen, world, color=world.color(color, world.stderr), spinner=spinner)
         if arguments.extract:
@@ -278,7 +280,7 @@ def _call(ready: Ready, arguments: Arguments, world: World, log: Log) -> Call:
     return Call(
         transport_for(ready, world, ca_bundle=arguments.ca_bundle, log=log),
         ready.secret.value if ready.secret else None,
-        ready.setup.timeouts._replace(**{name: value for name, value in given.items() if value is not None}),
+        with_times(ready.setup.timeouts, given),
         RetryPolicy(
             2 if arguments.retries is None else arguments.retries,
             60.0 if arguments.retry_max_wait is None else arguments.retry_max_wait,
@@ -357,8 +359,8 @@ def _show_request(job: _Job, request: ChatRequest, arguments: Arguments, world: 
     wire = prepared(provider, provider.chat_request(request, stream=stream), _KEY_PLACE if has_key else None)
     sink = Stdout(world.stdout)
     if arguments.curl:
-        variable = _key_variable(job.ready)
-        sink.write((world.redactor.clean(_as_curl(wire, variable)) + "\n").encode())
+        shown = _as_curl(wire, _key_for_shell(job.ready, arguments.api_key_file))
+        sink.write((world.redactor.clean(shown) + "\n").encode())
     else:
         document: dict[str, Any] = {"method": wire.method, "url": wire.url, "headers": _masked(wire.headers)}
         document["body"] = json.loads(wire.body) if wire.body else None
@@ -371,25 +373,27 @@ def _masked(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value.replace(_KEY_PLACE, "***") for name, value in headers.items()}
 
 
-def _key_variable(ready: Ready) -> str:
-    """The environment variable that the curl command reads the key from: the one that has it, if one has."""
+def _key_for_shell(ready: Ready, key_file: str | None) -> str:
+    """Where the curl command finds the key: in its file, or in the environment variable that has it, if one has."""
+    if key_file is not None:
+        return f"$(cat {shlex.quote(key_file)})"
     own = ready.setup.api_key.get("env")
     names = (str(own),) if own else ready.provider.api_key.env or ("LLMCLI_API_KEY",)
-    return ready.secret.source if ready.secret and ready.secret.source in names else names[0]
+    return "$" + (ready.secret.source if ready.secret and ready.secret.source in names else names[0])
 
 
-def _as_curl(wire: HttpRequest, variable: str) -> str:
-    """A curl command that runs: the key as its environment variable, everything else quoted for the shell."""
+def _as_curl(wire: HttpRequest, key: str) -> str:
+    """A curl command that runs: `key` is how the shell finds the key, everything else is quoted for it."""
     words = ["curl", "-sS", "-N", "-X", wire.method]
     for name, value in wire.headers.items():
         quoted = shlex.quote(f"{name}: {value}")
         if _KEY_PLACE in value:
-            quoted = f'"{name}: {value}"'.replace(_KEY_PLACE, f"${variable}")
+            quoted = f'"{name}: {value}"'.replace(_KEY_PLACE, key)
         words += ["-H", quoted]
     body = "" if wire.body is None else shlex.quote(wire.body.decode())
     from_stdin = len(body) > _LONGEST_ARGUMENT
     if body:
         words += ["--data-binary", "@-" if from_stdin else body]
-    words.append(shlex.quote(wire.url).replace(_KEY_PLACE, f"'\"${variable}\"'"))
+    words.append(shlex.quote(wire.url).replace(_KEY_PLACE, f"'\"{key}\"'"))
     command = " ".join(words)
     return f"printf %s {body} | {command}" if from_stdin else command

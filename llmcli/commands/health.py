@@ -38,7 +38,7 @@ def run(names: Sequence[str], world: World, *, config: str | None, no_config: bo
     if as_json:
         text = json.dumps(rows, ensure_ascii=False) + "\n"
     else:
-        text = as_table(rows, ("id", "reachable", "key_accepted", "seconds"), tty=world.is_tty(world.stdout))
+        text = as_table(rows, ("id", "ok", "reachable", "key_accepted", "seconds"), width=world.table_width())
     sink = Stdout(world.stdout)
     sink.write(world.redactor.clean(text).encode("utf-8", "replace"))
     sink.commit()

@@ -14,7 +14,7 @@ from llmcli.commands.table import as_table
 from llmcli.config import Config
 from llmcli.deadlines import Deadlines
 from llmcli.errors import ConfigurationError, LlmError, ProviderFailed
-from llmcli.framing import decode_body, parse_json
+from llmcli.framing import parse_json
 from llmcli.output import Stdout, error_line
 from llmcli.provider import HTTPProvider, NativeProvider
 from llmcli.types import Model
@@ -38,7 +38,8 @@ def run(names: Sequence[str], world: World, *, config: str | None, no_config: bo
     for ready, found in zip(chosen, results, strict=True):
         if isinstance(found, LlmError):
             errors.append(found)
-            world.say(error_line(found))
+            if len(chosen) > 1:  # a single one is said at the end
+                world.say(error_line(found))
         else:
             rows += [{"provider": ready.provider.config.id, **model._asdict()} for model in found]
     sink = Stdout(world.stdout)
@@ -99,7 +100,7 @@ def list_models(ready: Ready, world: World) -> list[Model]:
         request = provider.models_request(cursor)
         if request is None:
             break
-        page = provider.read_models(parse_json(decode_body(perform(provider, request, call)).strip()))
+        page = provider.read_models(parse_json(perform(provider, request, call)))
         found |= {model.id: model for model in page.models}
         cursor = page.next
         if cursor is None:
@@ -114,4 +115,5 @@ def _rendered(rows: Sequence[dict[str, Any]], world: World, *, as_json: bool) ->
     if not world.is_tty(world.stdout):
         return "".join(f"{row['provider']}/{row['id']}\n" for row in rows)
     shown = [{**row, "model": f"{row['provider']}/{row['id']}"} for row in rows]
-    return as_table(shown, ("model", "name", "context_length", "capabilities"), tty=True)
+    columns = ("model", "name", "context_length", "capabilities")
+    return as_table(shown, columns, width=world.table_width(), spare=("capabilities", "name"))

@@ -23,20 +23,22 @@ def read_prompt(
 ) -> str:
     """
     The words joined by spaces, then each file with its name, then stdin after a blank line (or where `{stdin}` in the
-    words says). Raises `UsageError` for a text that is empty, no UTF-8, too long or cannot be read.
+    words says). With `no_stdin`, `-` and `{stdin}` are nothing but text, so that a script may ask whatever stands in a
+    variable. Raises `UsageError` for a text that is empty, no UTF-8, too long or cannot be read.
     """
     words = [as_text(word) for word in words]
-    explicit = words == ["-"]
+    explicit = words == ["-"] and not no_stdin
     prompt = "" if explicit else " ".join(words)
-    readers = ["-"] * explicit + [_PLACEHOLDER] * (_PLACEHOLDER in prompt) + ["-f -"] * list(files).count("-")
+    placed = _PLACEHOLDER in prompt and not no_stdin
+    readers = ["-"] * explicit + [_PLACEHOLDER] * placed + ["-f -"] * list(files).count("-")
     if len(readers) > 1:
         raise UsageError(f"stdin can be read once only, not by {' and '.join(readers)}")
     if readers and no_stdin:
-        raise UsageError(f"{readers[0]} reads stdin and --no-stdin forbids it")
+        raise UsageError("-f - reads stdin and --no-stdin forbids it")
     wanted = bool(readers) or not (no_stdin or world.stdin is None or world.is_tty(world.stdin))
     stdin = _read_stdin(world, timeout) if wanted else ""
-    parts = [prompt.replace(_PLACEHOLDER, stdin), *(_file(path, stdin) for path in files)]
-    if _PLACEHOLDER not in prompt and "-" not in files:
+    parts = [prompt.replace(_PLACEHOLDER, stdin) if placed else prompt, *(_file(path, stdin) for path in files)]
+    if not placed and "-" not in files:
         parts.append(stdin)
     text = "\n\n".join(part for part in parts if part and not part.isspace())
     if not text:

@@ -23,7 +23,7 @@ def run(world: World, *, config: str | None, no_config: bool, as_json: bool) -> 
         text = json.dumps(rows, ensure_ascii=False) + "\n"
     else:
         columns = ("id", "name", "origin", "base_url", "key", "capabilities", "default_model")
-        text = as_table(rows, columns, tty=world.is_tty(world.stdout))
+        text = as_table(rows, columns, width=world.table_width(), spare=("capabilities", "origin", "name", "base_url"))
     _print(text, world)
 
 
@@ -106,7 +106,7 @@ def _lines(row: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    if value is None:
+    if value in (None, ""):
         return "-"
     if isinstance(value, list):
         return ", ".join(str(item) for item in value) or "-"

@@ -42,12 +42,17 @@ class Ready(NamedTuple):
 
 
 def read_config(world: World, file: str | None, *, no_config: bool) -> Config:
-    """The configuration that the flags choose. `--no-config` reads no file, not even for keys."""
+    """
+    The configuration that the flags choose, with `LLMCLI_MODEL` for its default. `--no-config` reads no file, not even
+    for keys.
+    """
     if no_config:
         if file is not None:
             raise UsageError("--config and --no-config exclude one another")
-        return Config()
-    return load(world.directory, file)
+        config = Config()
+    else:
+        config = load(world.directory, file)
+    return config._replace(default=world.env.get("LLMCLI_MODEL") or config.default)
 
 
 def make_ready(

@@ -8,14 +8,26 @@ from typing import Any
 from llmcli.output import one_line
 
 
-def as_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, tty: bool) -> str:
+def as_table(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, width: int | None, spare: Sequence[str] = ()
+) -> str:
     """
-    One line a row. On a terminal with a heading and aligned; in a pipe tab-separated without one, so that `cut`,
-    `grep` and `fzf` work. A row's `problem` stands at its end.
+    One line a row. On a terminal (`width` columns) with a heading and aligned, without as many of the `spare` columns
+    as do not fit; in a pipe (`None`) tab-separated without a heading, so that `cut`, `grep` and `fzf` work. A row's
+    `problem` stands at its end.
     """
-    cells = [[_cell(row.get(column)) for column in columns] + _problem(row) for row in rows]
-    if not tty:
+    if width is None:
+        cells = [[_cell(row.get(column)) for column in columns] + _problem(row) for row in rows]
         return "".join("\t".join(line) + "\n" for line in cells)
+    for dropped in range(len(spare) + 1):
+        text = _aligned(rows, [column for column in columns if column not in spare[:dropped]])
+        if max(map(len, text.splitlines()), default=0) <= width:
+            break
+    return text
+
+
+def _aligned(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    cells = [[_cell(row.get(column)) for column in columns] + _problem(row) for row in rows]
     heading = [column.upper().replace("_", " ") for column in columns]
     widths = [max(len(line[at]) for line in [heading, *cells]) for at in range(len(columns))]
     return "".join(
@@ -30,6 +42,8 @@ def as_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, tty: 
 def _cell(value: Any) -> str:
     if value is None or value == []:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list | tuple):
         return ",".join(str(item) for item in value)
     return one_line(str(value))

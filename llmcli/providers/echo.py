@@ -81,6 +81,8 @@ class Echo(NativeProvider):
             yield ThinkingEnd()
         prompt = " ".join(message.text for message in request.messages)
         text = str(options["text"]) if "text" in options else request.messages[-1].text
+        for stop in request.stop:
+            text = text.partition(stop)[0]
         words = _words(text)
         limit = min(len(words), request.max_tokens or len(words))
         cut = int(_number(options.get("after"), 1)) if fail in _FAILURES_AMID else limit
