@@ -86,15 +86,21 @@ def answer(provider: Provider, request: ChatRequest, call: Call) -> Generator[Ev
     Until then it asks again as the retry policy allows.
     """
     provider.check(request)
-    stream = _streams(provider, call)
+    stream = streams(provider, call.stream)
     attempt, began = 1, False
     while True:
+        held: list[Event] = []  # what is told before the first content; an attempt that fails has told nothing
         try:
             for event in _mended(_attempt(provider, request, call, stream=stream)):
-                began = began or isinstance(event, _CONTENT)
                 if type(event) is Finish and event.reason == "error":
                     raise ProviderFailed(f"the provider ended the answer with an error (finish reason {event.raw})")
-                yield event
+                began = began or isinstance(event, _CONTENT)
+                if began or type(event) is Finish:
+                    yield from held
+                    held.clear()
+                    yield event
+                else:
+                    held.append(event)
             return
         except OutputFailed:  # by `before_wait`, whose failures are not the provider's
             raise
@@ -145,10 +151,14 @@ def prepared(provider: HTTPProvider, request: HttpRequest, key: str | None) -> H
     return provider.authorize(request, key) if key else request
 
 
-def _streams(provider: Provider, call: Call) -> bool:
-    if call.stream and not provider.capabilities.stream:
+def streams(provider: Provider, wanted: bool | None) -> bool:
+    """
+    Whether the answer is asked for in pieces: as wanted, else as the provider can. Raises `RequestRejected` when it
+    cannot.
+    """
+    if wanted and not provider.capabilities.stream:
         raise RequestRejected(f"{provider.config.id} cannot stream", hint="leave --stream out: the answer comes whole")
-    return provider.capabilities.stream if call.stream is None else call.stream
+    return provider.capabilities.stream if wanted is None else wanted
 
 
 def _wait_to_retry(call: Call, error: LlmError, attempt: int) -> None:
@@ -228,31 +238,35 @@ def _read(provider: HTTPProvider, response: Response, deadlines: Deadlines, *, s
         return
     progress = _Progress(reader, deadlines)
     heard = head.startswith(_STREAM_STARTS)
-    try:
-        for chunk in chain((head,), chunks):
-            seen = framing.keep_alives
-            events = 0
-            records = framing.feed(chunk)
-            heard = heard or bool(records)
-            for record in records:
-                for event in reader.feed(record):
-                    events += 1
-                    yield event
-                    if type(event) is Finish:
-                        return
-            progress.after(events, alive=bool(records) or framing.keep_alives > seen)
-        for record in framing.end():
-            heard = True
+    for chunk in _until_cut(chain((head,), chunks), progress):
+        seen = framing.keep_alives
+        records = framing.feed(chunk)
+        heard = heard or bool(records)
+        for record in records:
             for event in reader.feed(record):
+                progress.saw(event)
                 yield event
                 if type(event) is Finish:
                     return
-    except (NetworkFailed, ProviderFailed):
-        if not reader.complete:
-            raise
+        progress.after(alive=bool(records) or framing.keep_alives > seen)
+    for record in framing.end():
+        heard = True
+        for event in reader.feed(record):
+            yield event
+            if type(event) is Finish:
+                return
     if not heard:
         raise ProviderFailed(f"got no API answer, but: {decode_body(head[:80])}", http_status=response.status)
     yield from _ended(reader)
+
+
+def _until_cut(chunks: Iterator[bytes], progress: "_Progress") -> Iterator[bytes]:
+    """The chunks; once the end marker was seen, a connection that is cut or stays open has only ended."""
+    try:
+        yield from chunks
+    except (NetworkFailed, ProviderFailed):
+        if not progress.complete:
+            raise
 
 
 def _web_page(status: int) -> ProviderFailed:
@@ -262,23 +276,42 @@ def _web_page(status: int) -> ProviderFailed:
 
 
 class _Progress:
-    """Moves the deadline on after each chunk."""
+    """
+    Knows how far an answer is, and moves the deadline on after each chunk.
+
+    `complete`: the end marker was seen, and nothing came behind it. Some servers send a finish reason with every piece
+    of text; there it marks nothing.
+    """
 
     def __init__(self, reader: Reader, deadlines: Deadlines) -> None:
         self._reader = reader
         self._deadlines = deadlines
-        self._finishing = False
+        self._marked = False  # at the end of the last chunk
+        self._marks_nothing = False
+        self._began = False
+        self._events = 0
 
-    def after(self, events: int, *, alive: bool) -> None:
-        if self._finishing:
-            return
-        if self._reader.complete:
-            self._finishing = True
-            self._deadlines.finishing()
-        elif events:
+    @property
+    def complete(self) -> bool:
+        return self._reader.complete and not self._marks_nothing
+
+    def saw(self, event: Event) -> None:
+        self._events += 1
+        if isinstance(event, _CONTENT):
+            self._began = True
+            self._marks_nothing = self._marks_nothing or self._marked
+
+    def after(self, *, alive: bool) -> None:
+        """Until the first content the first-event timeout goes on, whatever else is told."""
+        if self.complete:
+            if not self._marked:
+                self._deadlines.finishing()
+        elif self._began and self._events:
             self._deadlines.progressed()
         elif alive:
             self._deadlines.kept_alive()
+        self._marked = self._reader.complete
+        self._events = 0
 
 
 def _ended(reader: Reader) -> Iterator[Event]:
@@ -344,12 +377,15 @@ def _natively(
 ) -> Iterator[Event]:
     events = provider.stream(request, native_call(provider, call, deadlines, stream=stream))
     with closing(events):  # type: ignore[type-var]  # an iterator without close() fails the contract, visibly
+        deadlines.remaining()
         for event in events:
+            deadlines.remaining()
             yield event
             if type(event) is Finish:
                 return
             call.before_wait()
             deadlines.progressed()
+            deadlines.remaining()
     raise ProviderFailed("the provider ended without its end marker")
 
 
@@ -466,6 +502,8 @@ class Fold:
             raise ValueError("the answer is not complete")
         metadata = dict(self._metadata)
         model = metadata.pop("model", None)
+        if "provider" in metadata:  # a router tells whom it asked; `provider` is ours
+            metadata["upstream_provider"] = metadata.pop("provider")
         return Reply(
             Message("assistant", tuple(self._parts)),
             self._provider,

@@ -34,7 +34,7 @@ app.add_typer(providers_app, name="providers")
 
 _Config = Annotated[
     str | None,
-    typer.Option("--config", metavar="FILE", envvar="LLMCLI_CONFIG", help="Read FILE instead of config.toml."),
+    typer.Option("--config", metavar="FILE", help="Read FILE instead of LLMCLI_CONFIG or config.toml."),
 ]
 _NoConfig = Annotated[bool, typer.Option("--no-config", help="Read no configuration file.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -223,7 +223,7 @@ def run(argv: list[str], *, started: float, stdin: int | None = 0) -> int:
         if not argv:  # the help, which typer raises where nothing was asked
             world.write_stderr(f"{exc.format_message()}\n")
             return UsageError.status
-        world.json_errors = world.json_errors or "--json" in argv or "--jsonl" in argv
+        world.json_errors = world.json_errors or not {"--json", "--jsonl", "json", "jsonl"}.isdisjoint(argv)
         return _report(_usage_error(exc), world)
     except MemoryError:
         return _report(LlmError("out of memory", hint="see `ulimit -v`; a shorter prompt needs less"), world)

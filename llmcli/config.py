@@ -12,6 +12,7 @@ import shlex
 import stat
 import subprocess
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import Any, NamedTuple, cast
 
 from llmcli.errors import AuthenticationFailed, ConfigurationError, UsageError
@@ -19,6 +20,7 @@ from llmcli.provider import ApiKey, Provider
 from llmcli.types import NOTHING, Json, ProviderConfig, Timeouts
 
 Table = Mapping[str, Any]
+_LONGEST = 10.0**8  # seconds; sockets take no more than some centuries
 
 
 class Key(NamedTuple):
@@ -133,12 +135,10 @@ def load(directory: str | None, file: str | None = None) -> Config:
     sources: dict[str, str] = {}
     for path, document in documents:
         check_table(document, TOP_KEYS, path, "")
-        for name, value in document.items():
-            merged[name] = {**merged.get(name, {}), **value} if isinstance(value, dict) else value
+        check_table(document.get("chat", {}), CHAT_KEYS, path, "chat")
+        check_table(document.get("timeouts", {}), TIMEOUT_KEYS, path, "timeouts")
+        merged = _deep_merge(merged, document)
         sources |= dict.fromkeys(document.get("providers", {}), path)
-    place = documents[0][0]
-    check_table(merged.get("chat", {}), CHAT_KEYS, place, "chat")
-    check_table(merged.get("timeouts", {}), TIMEOUT_KEYS, place, "timeouts")
     return Config(directory, sources=sources, **merged)
 
 
@@ -170,6 +170,8 @@ def check_table(table: Table, keys: Mapping[str, Key], path: str, prefix: str) -
             raise ConfigurationError(f"{path}: unknown key {dotted}", hint=f"did you mean {near}?" if near else None)
         key = keys[name]
         _check_type(value, key.types, path, dotted)
+        if isinstance(value, float) and not isfinite(value):
+            raise ConfigurationError(f"{path}: {dotted} should be a finite number")
         if key.positive and value < 0:
             raise ConfigurationError(f"{path}: {dotted} should not be below 0")
         if key.items is not None:
@@ -241,7 +243,7 @@ def provider_setup(
         for name, override in models.items():
             _check_type(override, _TABLE, path, f"providers.{provider_id}.models.{name}")
             _check_provider(override, cls, path, f"providers.{provider_id}.models.{name}")
-        table = _deep_merge(table, models.get(model, {}))
+        table = _deep_merge(table, models.get(model or table.get("default_model") or cls.default_model, {}))
     _check_provider(table, cls, path, f"providers.{provider_id}")
     own_id = provider_id == cls.id
     variables = cls.base_url_env if own_id else ()
@@ -256,8 +258,8 @@ def provider_setup(
         for variable in declared.env if own_id and name not in own else ():
             if env.get(variable):
                 own.setdefault(name, _typed(env[variable], declared.type, variable))
-    if url is not None and "://" not in url and variables and source in variables:
-        url = cls.resolve_base_url(url) if hasattr(cls, "resolve_base_url") else url
+    if url is not None and "://" not in url and source in variables:  # OLLAMA_HOST may be no more than a host
+        url = cls.resolve_base_url(url)
     if url is not None:
         check_url(url, source)
     return ProviderSetup(
@@ -282,7 +284,8 @@ def provider_setup(
 
 def with_times(timeouts: Timeouts, seconds: Mapping[str, float | None]) -> Timeouts:
     """The timeouts with those that are said; 0 means none."""
-    return timeouts._replace(**{name: value or None for name, value in seconds.items() if value is not None})
+    said = {name: value for name, value in seconds.items() if value is not None}
+    return timeouts._replace(**{name: min(value, _LONGEST) if value else None for name, value in said.items()})
 
 
 def _check_provider(table: Table, cls: type[Provider], path: str, prefix: str) -> None:
@@ -409,7 +412,9 @@ def _run_key_command(command: str) -> str:
     if not command.strip():
         raise AuthenticationFailed("api_key.command is empty")
     try:
-        done = subprocess.run(shlex.split(command), capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(
+            shlex.split(command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False
+        )
     except (OSError, ValueError, subprocess.TimeoutExpired) as exc:
         raise AuthenticationFailed(f"the key command failed: {type(exc).__name__}: {command.split()[0]}") from None
     if done.returncode != 0:

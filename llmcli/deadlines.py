@@ -11,7 +11,7 @@ from collections.abc import Callable
 from llmcli.errors import TimedOut
 from llmcli.types import Timeouts
 
-KEEP_ALIVE_FACTOR = 5  # keep-alives may stretch the idle timeout up to this many times
+KEEP_ALIVE_FACTOR = 5  # keep-alives may stretch the wait for an event up to this many times
 LINGER = 5.0  # seconds that a server has after its end marker to send usage and close
 
 
@@ -40,7 +40,7 @@ class Deadlines:
         self._set("connect", self._timeouts.connect)
 
     def waiting(self) -> None:
-        """The request goes out and the first event is waited for."""
+        """The request goes out and the first content is waited for."""
         self._set("first", self._timeouts.first)
 
     def progressed(self) -> None:
@@ -49,9 +49,8 @@ class Deadlines:
 
     def kept_alive(self) -> None:
         """The server showed that it lives without saying anything; this extends the wait, but not for ever."""
-        if self._phase != "idle" or not self._begun or self._timeouts.idle is None:
-            return
-        self._at = min(self._now() + self._timeouts.idle, self._began + KEEP_ALIVE_FACTOR * self._timeouts.idle)
+        if self._phase in ("first", "idle") and self._begun and self._limit is not None:
+            self._at = min(self._now() + self._limit, self._began + KEEP_ALIVE_FACTOR * self._limit)
 
     def finishing(self) -> None:
         """The end marker was seen; whatever else the server has to say may take a moment, not more."""

@@ -88,7 +88,7 @@ def _after_blanks(text: str, position: int) -> int:
 def malformed(text: str, exc: Exception) -> ProviderFailed:
     """
     The error for a record that is not JSON: the offset, where it is known, and at most 80 escaped characters around
-    it.
+    it, with `…` where more was cut off.
     """
     if isinstance(exc, json.JSONDecodeError):
         reason, offset, place = exc.msg, exc.pos, f" at character {exc.pos}"
@@ -96,8 +96,12 @@ def malformed(text: str, exc: Exception) -> ProviderFailed:
         reason, offset, place = str(exc).split(":")[0], 0, ""
     if isinstance(exc, RecursionError):
         reason = "nested too deeply"
-    before = _escaped(text[max(0, offset - _SHOWN) : offset])[-_SHOWN:]
-    after = _escaped(text[offset : offset + _SHOWN])[:_SHOWN]
+    before = _escaped(text[max(0, offset - _SHOWN - 1) : offset])
+    after = _escaped(text[offset : offset + _SHOWN + 1])
+    if len(before) > _SHOWN:
+        before = "…" + before[-_SHOWN:]
+    if len(after) > _SHOWN:
+        after = after[:_SHOWN] + "…"
     return ProviderFailed(f"malformed JSON from the provider{place} ({reason}): {before}{after}")
 
 

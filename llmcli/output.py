@@ -436,14 +436,14 @@ def usage_document(usage: Usage | None) -> dict[str, Json]:
 
 
 def _metadata(reply: Reply) -> dict[str, Json]:
-    return {
+    ours: dict[str, Json] = {
         "provider": reply.provider,
         "model": reply.model,
         "usage": usage_document(reply.usage),
         "finish_reason": reply.finish.reason,
         "raw_finish_reason": reply.finish.raw,
-        **reply.metadata,
     }
+    return {**ours, **reply.metadata, **ours}  # what the provider tells never replaces what we promise
 
 
 def _tool_call(call: ToolCall) -> dict[str, Json]:
@@ -483,15 +483,23 @@ def extract(events: Iterable[Event]) -> Iterator[Event]:
             yield event
 
 
-_FENCED = r"(?ms)^ {0,3}(`{3,}|~{3,})[^\n]*\n(.*?)^ {0,3}\1[`~]*[ \t]*$"
-
-
 def first_code_block(text: str) -> str:
-    """The inside of the first fenced code block, with its last newline. Raises `WrongForm` without one."""
-    found = re.search(_FENCED, text)
-    if not found:
-        raise WrongForm("the answer has no complete fenced code block", hint="leave -x out to see the answer")
-    return found.group(2)
+    """
+    The inside of the first fenced code block, with its last newline and without the indent of its fence. Raises
+    `WrongForm` when there is none, or none that is closed.
+    """
+    fence, indent = "", ""
+    block: list[str] = []
+    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
+        bare = line.rstrip("\r\n")
+        if not fence:
+            if opening := re.match(r"([ \t]*)(`{3,}(?=[^`]*$)|~{3,})", bare):
+                indent, fence = opening.groups()
+        elif re.fullmatch(rf"[ \t]*{fence}{fence[0]}*[ \t]*", bare):
+            return "".join(block)
+        else:
+            block.append(line.removeprefix(indent))
+    raise WrongForm("the answer has no complete fenced code block", hint="leave -x out to see the answer")
 
 
 def error_document(error: LlmError) -> dict[str, Json]:

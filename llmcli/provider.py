@@ -113,6 +113,11 @@ class Provider:
         self.config = config
         self.default_model = config.default_model or type(self).default_model
 
+    @classmethod
+    def resolve_base_url(cls, url: str) -> str:
+        """The base URL as the adapter uses it; a place to forgive what people paste. No trailing slash."""
+        return url.rstrip("/")
+
     def check(self, request: ChatRequest) -> None:
         """
         Refuse what the API rejects for every model, before anything is sent.
@@ -176,17 +181,10 @@ class Reader:
 class HTTPProvider(Provider):
     """A provider that is spoken to over HTTP. All of it is pure: values in, values out."""
 
-    no_stream_reason: ClassVar[str] = "the API has no streaming"
-
     def __init__(self, config: ProviderConfig) -> None:
         super().__init__(config)
         url = config.base_url or type(self).default_base_url
         self.base_url = self.resolve_base_url(url) if url else None
-
-    @classmethod
-    def resolve_base_url(cls, url: str) -> str:
-        """The base URL as the adapter uses it; a place to forgive what people paste. No trailing slash."""
-        return url.rstrip("/")
 
     @abstractmethod
     def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:

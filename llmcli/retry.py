@@ -2,7 +2,6 @@
 What is retried, and how long to wait. Layer 0: knows only errors. The driver does the waiting.
 """
 
-import random
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,6 +9,12 @@ from llmcli.errors import Busy, LlmError, NetworkFailed
 
 _RETRIED_STATUSES = frozenset({408, 409, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 _LAST_DOUBLING = 60  # far above any ceiling, and far below where a float overflows
+
+
+def _random() -> float:
+    from random import random  # only a retry pays for it
+
+    return random()
 
 
 class RetryPolicy(NamedTuple):
@@ -25,7 +30,7 @@ class RetryPolicy(NamedTuple):
     max_wait: float = 60.0
     base: float = 0.5
     ceiling: float = 8.0
-    jitter: Callable[[], float] = random.random
+    jitter: Callable[[], float] = _random
 
     def pause(self, error: LlmError, attempt: int) -> float | None:
         """

@@ -94,8 +94,6 @@ def test_files_alone_are_a_prompt(llmcli: Program) -> None:
         (("-", "-f", "-"), "stdin can be read once only, not by - and -f -"),
         (("{stdin}", "-f", "-"), "stdin can be read once only, not by {stdin} and -f -"),
         (("hi", "-f", "-", "-f", "-"), "stdin can be read once only, not by -f - and -f -"),
-        (("-n", "-"), "- reads stdin and --no-stdin forbids it"),
-        (("-n", "say {stdin}"), "{stdin} reads stdin and --no-stdin forbids it"),
         (("-n", "-f", "-", "hi"), "-f - reads stdin and --no-stdin forbids it"),
         (("-n", "-f", "missing", "hi"), "cannot read missing: No such file or directory"),
         (("-n", "-f", ".", "hi"), "cannot read .: Is a directory"),
@@ -483,7 +481,7 @@ def test_errors_are_json_where_the_answer_would_be(llmcli: Program, how: str) ->
 
     assert (done.status, done.out) == (6, b"")
     assert done.error == {
-        "code": 6, "name": "busy", "message": "told to be busy", "provider": "echo", "http_status": 429,
+        "code": 6, "name": "busy", "message": "told to be busy", "hint": None, "provider": "echo", "http_status": 429,
         "request_id": None, "retryable": True, "retry_after": None, "bytes_out": 0,
     }  # fmt: skip
 
@@ -652,6 +650,12 @@ def test_a_provider_without_http_has_no_request_to_show(llmcli: Program, how: st
     done = llmcli(*ECHO, "-n", how, "hi")
 
     assert (done.status, done.err) == (5, "llmcli: echo sends no HTTP request that could be shown\n")
+
+
+@pytest.mark.parametrize("question", ["-", "say {stdin}"])
+def test_with_n_a_question_is_nothing_but_text(llmcli: Program, question: str) -> None:
+    """`llmcli chat -n -- "$question"` asks whatever stands in the variable."""
+    assert llmcli(*ECHO, "-n", "--", question, stdin=b"not this").text == question
 
 
 NASTY = 'it\'s "quoted" $HOME `id` \\n !! \N{RIGHT-TO-LEFT OVERRIDE} grüße\nnext line\t@file'

@@ -140,15 +140,16 @@ def test_bytes_that_complete_no_event_move_nothing() -> None:
 
 
 @pytest.mark.fault(39)
-def test_a_keep_alive_stretches_the_wait_for_the_next_event() -> None:
+@pytest.mark.parametrize(("begin", "seconds"), [(Deadlines.waiting, 120), (Deadlines.progressed, 60)])
+def test_a_keep_alive_stretches_the_wait_for_an_event(begin: Callable[[Deadlines], None], seconds: float) -> None:
     clock = Clock()
     deadlines = deadlines_on(clock)
-    deadlines.progressed()
+    begin(deadlines)
     deadlines.remaining()
     clock.pass_by(50)
     deadlines.kept_alive()
 
-    assert deadlines.remaining() == pytest.approx(60)
+    assert deadlines.remaining() == pytest.approx(seconds)
 
 
 @pytest.mark.fault(39)
@@ -182,7 +183,7 @@ def test_an_event_after_keep_alives_begins_the_count_anew() -> None:
 
 
 @pytest.mark.parametrize(
-    ("begin", "seconds"), [(Deadlines.connecting, 5), (Deadlines.waiting, 120), (Deadlines.finishing, LINGER)]
+    ("begin", "seconds"), [(Deadlines.connecting, 5), (Deadlines.finishing, LINGER)]
 )
 def test_a_keep_alive_stretches_no_other_wait(begin: Callable[[Deadlines], None], seconds: float) -> None:
     clock = Clock()

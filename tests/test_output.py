@@ -302,7 +302,7 @@ def test_an_error_is_a_document_with_all_its_keys() -> None:
     error.bytes_out = 7
 
     assert error_document(error)["error"] == {
-        "code": 6, "name": "busy", "message": "busy", "provider": "openai", "http_status": 429, "request_id": "r",
+        "code": 6, "name": "busy", "message": "busy", "hint": None, "provider": "openai", "http_status": 429, "request_id": "r",
         "retryable": True, "retry_after": 2.5, "bytes_out": 7,
     }  # fmt: skip
 

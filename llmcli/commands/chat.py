@@ -4,29 +4,28 @@
 
 import gc
 import json
-import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from typing import Any, NamedTuple
+from math import isfinite
+from typing import NamedTuple
 
 from llmcli import registry, signals
-from llmcli.answer import Call, Fold, answer, prepared
+from llmcli.answer import Call, Fold, answer, streams
 from llmcli.commands import progress
 from llmcli.commands.prompt import as_text, read_prompt
 from llmcli.commands.setup import Ready, make_ready, read_config, transport_for
+from llmcli.commands.show_request import show_request
 from llmcli.config import Config, with_times
-from llmcli.errors import ConfigurationError, FinishedEarly, LlmError, RequestRejected, UsageError
+from llmcli.errors import ConfigurationError, FinishedEarly, LlmError, UsageError
 from llmcli.output import FORMATS, Look, OutputFile, Place, Sink, Stdout, extract, one_line
 from llmcli.provider import HTTPProvider
 from llmcli.retry import RetryPolicy
 from llmcli.transport import Log, no_log
-from llmcli.types import ChatRequest, Event, HttpRequest, Json, Message, Reply, ToolCall, message
+from llmcli.types import ChatRequest, Event, Json, Message, Reply, ToolCall, message
 from llmcli.world import World
 
 _FALLBACK_STATUSES = frozenset({4, 6, 7, 8, 9})
-_KEY_PLACE = "LLMCLI-THE-KEY-GOES-HERE"
-_LONGEST_ARGUMENT = 100_000  # characters; Linux takes 128 KiB in one argument, and a shell's own printf any number
 
 
 class Arguments(NamedTuple):
@@ -77,18 +76,23 @@ class Arguments(NamedTuple):
 
 def run(arguments: Arguments, world: World) -> None:
     """Ask, and write the answer to stdout or the output file. Raises an `LlmError` for everything that goes wrong."""
+    _check_times(arguments)
     config = read_config(world, arguments.config, no_config=arguments.no_config)
     arguments = _with_defaults(arguments, config)
     form = _format(arguments, world)
     world.json_errors = form in ("json", "jsonl")
     log = progress.open_log(world, verbose=arguments.verbose, path=arguments.log_file) or no_log
-    jobs = _jobs(arguments, config, world)
-    job = next(jobs)
+    targets = [registry.resolve(arguments.model, arguments.provider, config)]
+    targets += [registry.resolve(name, None, config) for name in arguments.fallback]
+    job = _first_job(targets, arguments, config, world)
     messages = _messages(arguments, job.ready.setup.timeouts.total, world)
     if arguments.dry_run or arguments.curl:
-        _show_request(job, job.request._replace(messages=messages), arguments, world)
+        request = job.request._replace(messages=messages)
+        stream = streams(job.ready.provider, arguments.stream)
+        show_request(job.ready, request, world, stream=stream, curl=arguments.curl, key_file=arguments.api_key_file,
+                     ca_bundle=arguments.ca_bundle)  # fmt: skip
         return
-    _ask_in_turn(job, jobs, messages, arguments, form, world, log)
+    _ask_in_turn(job, lambda: _next_job(targets, arguments, config, world), messages, arguments, form, world, log)
 
 
 class _Job(NamedTuple):
@@ -102,22 +106,36 @@ class _Job(NamedTuple):
         return f"{self.ready.provider.config.id}/{self.request.model}"
 
 
-def _jobs(arguments: Arguments, config: Config, world: World) -> Iterator[_Job]:
+def _first_job(targets: list[registry.Target], arguments: Arguments, config: Config, world: World) -> _Job:
     """
-    The model that was asked for, and then each of `--fallback`, prepared when its turn comes. What cannot be had for a
-    reason that does not concern the next is passed over; the last one's error is raised.
+    The model that was asked for, or the first of `--fallback` that can be had where it cannot. `targets` is left with
+    those that have not been tried.
     """
-    targets = [registry.resolve(arguments.model, arguments.provider, config)]
-    targets += [registry.resolve(name, None, config) for name in arguments.fallback]
-    for number, target in enumerate(targets, 1):
+    target = targets.pop(0)
+    try:
+        return _prepare(arguments, target, config, world, first=True)
+    except LlmError as exc:
+        if not targets or exc.status not in _FALLBACK_STATUSES:
+            raise
+        world.note(f"{target.provider}: {exc.message}")
+        job = _next_job(targets, arguments, config, world)
+        if job is None:
+            raise
+        return job
+
+
+def _next_job(targets: list[registry.Target], arguments: Arguments, config: Config, world: World) -> _Job | None:
+    """The next fallback that can be asked; what is wrong with one that cannot is said."""
+    while targets:
+        target = targets.pop(0)
         try:
-            job = _prepare(arguments, target, config, world, first=number == 1)
+            job = _prepare(arguments, target, config, world, first=False)
         except LlmError as exc:
-            if number == len(targets) or exc.status not in _FALLBACK_STATUSES:
-                raise
-            world.note(f"{target.provider}: {exc.message}; trying {targets[number].provider}")
+            world.note(f"{target.provider}: {exc.message}")
         else:
-            yield job
+            world.note(f"asking {job.name}")
+            return job
+    return None
 
 
 def _prepare(arguments: Arguments, target: registry.Target, config: Config, world: World, *, first: bool) -> _Job:
@@ -151,8 +169,7 @@ def _prepare(arguments: Arguments, target: registry.Target, config: Config, worl
         options=_options(arguments.option),
     )
     provider.check(request)
-    if arguments.stream and not provider.capabilities.stream:
-        raise RequestRejected(f"{target.provider} cannot stream", hint="leave --stream out: the answer comes whole")
+    streams(provider, arguments.stream)
     return _Job(ready, _with_settings(request, ready))
 
 
@@ -163,7 +180,14 @@ def _with_settings(request: ChatRequest, ready: Ready) -> ChatRequest:
         for name, value in ready.setup.config.settings.items()
         if getattr(request, name) in (None, ())
     }
-    return request._replace(options={**ready.setup.config.options, **request.options}, **settings)  # type: ignore[arg-type]  # config.SETTING_KEYS holds the types
+    options = {**ready.setup.config.options, **request.options}
+    merged = request._replace(options=options, **settings)  # type: ignore[arg-type]  # config.SETTING_KEYS holds the types
+    try:
+        ready.provider.check(merged)
+    except UsageError as exc:  # nobody gave it on the command line
+        where = f"{ready.setup.path}: providers.{ready.setup.config.id}"
+        raise ConfigurationError(f"{where}: {exc.message}", hint=exc.hint) from exc
+    return merged
 
 
 def _with_defaults(arguments: Arguments, config: Config) -> Arguments:
@@ -178,6 +202,13 @@ def _with_defaults(arguments: Arguments, config: Config) -> Arguments:
     if arguments.output in ("-", "/dev/stdout"):
         given["output"] = None
     return arguments._replace(**given)
+
+
+def _check_times(arguments: Arguments) -> None:
+    for name in ("timeout", "connect_timeout", "first_timeout", "idle_timeout", "retry_max_wait"):
+        value = getattr(arguments, name)
+        if value is not None and not isfinite(value):
+            raise UsageError(f"--{name.replace('_', '-')} should be a number of seconds", hint="0 means none")
 
 
 def _format(arguments: Arguments, world: World) -> str:
@@ -209,7 +240,7 @@ def _options(pairs: Sequence[str]) -> dict[str, Json]:
             raise UsageError(f"--option {pair!r} should be key=value")
         try:
             options[name] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             options[name] = value
     return options
 
@@ -218,24 +249,26 @@ def _options(pairs: Sequence[str]) -> dict[str, Json]:
 
 
 def _ask_in_turn(
-    job: _Job, others: Iterator[_Job], messages: tuple[Message, ...], arguments: Arguments, form: str,
+    job: _Job, another: Callable[[], _Job | None], messages: tuple[Message, ...], arguments: Arguments, form: str,
     world: World, log: Log,
 ) -> None:  # fmt: skip
     """Ask the first; another only before any output, and only for what another provider may do better."""
-    sink: Sink = OutputFile(arguments.output) if arguments.output else Stdout(world.stdout)
     if arguments.output:
-        signals.care()
+        signals.care()  # for the temporary file
+    sink: Sink = OutputFile(arguments.output) if arguments.output else Stdout(world.stdout)
     try:
         while True:
             try:
                 _ask(job, messages, arguments, form, sink, world, log)
                 break
             except LlmError as exc:
-                another = next(others, None) if exc.status in _FALLBACK_STATUSES else None
-                if another is None:
+                if not arguments.fallback or exc.status not in _FALLBACK_STATUSES:
                     raise
-                world.note(f"{job.name}: {exc.message}; asking {another.name}")
-                job = another
+                world.note(f"{job.name}: {exc.message}")
+                found = another()
+                if found is None:
+                    raise
+                job = found
         sink.commit()
     except BaseException as exc:
         sink.abort()
@@ -263,11 +296,13 @@ def _ask(
             if arguments.output is None:
                 place = progress.AfterSpinner(sink, spinner)
         if _shows_thinking(arguments, form, world):
-            seen = progress.thinking_shown(seen, world, color=world.color(color, world.stderr), spinner=spinner)
+            before = [sink.flush] if spinner is None else [spinner.stop, sink.flush]
+            seen = progress.thinking_shown(seen, world, color=world.color(color, world.stderr), before=before)
         if arguments.extract:
             seen = extract(seen)
         FORMATS[form](seen, place, look, fold.reply)
-    _close_up(fold, request, arguments, world, log, form)
+    sink.flush()
+    _close_up(fold, arguments, world, log, form)
 
 
 def _call(ready: Ready, arguments: Arguments, world: World, log: Log) -> Call:
@@ -316,7 +351,7 @@ def _width(world: World) -> int:
     return max(20, shutil.get_terminal_size((80, 24)).columns)
 
 
-def _close_up(fold: Fold, request: ChatRequest, arguments: Arguments, world: World, log: Log, form: str) -> None:
+def _close_up(fold: Fold, arguments: Arguments, world: World, log: Log, form: str) -> None:
     """Say what a person should know about an answer that is complete."""
     reply: Reply = fold.reply()
     seconds = time.monotonic() - world.started
@@ -344,56 +379,3 @@ def _close_up(fold: Fold, request: ChatRequest, arguments: Arguments, world: Wor
         world.note("the model asks for a tool call; --json shows it")
     elif not fold.characters:
         world.note(f"the model gave no visible text (finish reason {reason})")
-
-
-# --- showing instead of asking --------------------------------------------------------------------
-
-
-def _show_request(job: _Job, request: ChatRequest, arguments: Arguments, world: World) -> None:
-    """`--dry-run` and `--curl`: the request as it would be sent, without the key."""
-    provider = job.ready.provider
-    if not isinstance(provider, HTTPProvider):
-        raise RequestRejected(f"{provider.config.id} sends no HTTP request that could be shown")
-    stream = provider.capabilities.stream if arguments.stream is None else arguments.stream
-    has_key = job.ready.secret is not None or provider.api_key.required
-    wire = prepared(provider, provider.chat_request(request, stream=stream), _KEY_PLACE if has_key else None)
-    sink = Stdout(world.stdout)
-    if arguments.curl:
-        shown = _as_curl(wire, _key_for_shell(job.ready, arguments.api_key_file))
-        sink.write((world.redactor.clean(shown) + "\n").encode())
-    else:
-        document: dict[str, Any] = {"method": wire.method, "url": wire.url, "headers": _masked(wire.headers)}
-        document["body"] = json.loads(wire.body) if wire.body else None
-        text = json.dumps(document, ensure_ascii=False, indent=2).replace(_KEY_PLACE, "***")
-        sink.write((world.redactor.clean(text) + "\n").encode())
-    sink.commit()
-
-
-def _masked(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name: value.replace(_KEY_PLACE, "***") for name, value in headers.items()}
-
-
-def _key_for_shell(ready: Ready, key_file: str | None) -> str:
-    """Where the curl command finds the key: in its file, or in the environment variable that has it, if one has."""
-    if key_file is not None:
-        return f"$(cat {shlex.quote(key_file)})"
-    own = ready.setup.api_key.get("env")
-    names = (str(own),) if own else ready.provider.api_key.env or ("LLMCLI_API_KEY",)
-    return "$" + (ready.secret.source if ready.secret and ready.secret.source in names else names[0])
-
-
-def _as_curl(wire: HttpRequest, key: str) -> str:
-    """A curl command that runs: `key` is how the shell finds the key, everything else is quoted for it."""
-    words = ["curl", "-sS", "-N", "-X", wire.method]
-    for name, value in wire.headers.items():
-        quoted = shlex.quote(f"{name}: {value}")
-        if _KEY_PLACE in value:
-            quoted = f'"{name}: {value}"'.replace(_KEY_PLACE, key)
-        words += ["-H", quoted]
-    body = "" if wire.body is None else shlex.quote(wire.body.decode())
-    from_stdin = len(body) > _LONGEST_ARGUMENT
-    if body:
-        words += ["--data-binary", "@-" if from_stdin else body]
-    words.append(shlex.quote(wire.url).replace(_KEY_PLACE, f"'\"{key}\"'"))
-    command = " ".join(words)
-    return f"printf %s {body} | {command}" if from_stdin else command

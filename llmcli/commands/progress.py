@@ -5,7 +5,7 @@ What a person sees on stderr while an answer comes: the spinner, thinking, the l
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self, TextIO
 
 from llmcli.answer import Fold
@@ -69,24 +69,31 @@ class AfterSpinner:
         self._place.write(data)
 
 
-def thinking_shown(events: Iterator[Event], world: World, *, color: bool, spinner: Spinner | None) -> Iterator[Event]:
-    """The same events, with thinking written to stderr, dim where colour is allowed; it ends the spinner."""
+def thinking_shown(
+    events: Iterator[Event], world: World, *, color: bool, before: Sequence[Callable[[], None]]
+) -> Iterator[Event]:
+    """
+    The same events, with thinking written to stderr, dim where colour is allowed. `before` is called before each piece
+    of it: what is on its way to the same terminal comes first.
+    """
     on, off = ("\x1b[2m", "\x1b[0m") if color else ("", "")
     escaped = world.is_tty(world.stderr)
     open_line = False
-    for event in events:
-        if type(event) is ThinkingDelta:
-            if spinner is not None:
-                spinner.stop()
-            text = world.redactor.clean(event.text)
-            world.write_stderr(f"{on}{visible(text) if escaped else text}{off}")
-            open_line = not event.text.endswith("\n") if event.text else open_line
-        elif open_line and type(event) is TextDelta:
+    try:
+        for event in events:
+            if type(event) is ThinkingDelta:
+                for step in before:
+                    step()
+                text = world.redactor.clean(event.text)
+                world.write_stderr(f"{on}{visible(text) if escaped else text}{off}")
+                open_line = not event.text.endswith("\n") if event.text else open_line
+            elif open_line and type(event) is TextDelta:
+                world.write_stderr("\n")
+                open_line = False
+            yield event
+    finally:
+        if open_line:
             world.write_stderr("\n")
-            open_line = False
-        yield event
-    if open_line:
-        world.write_stderr("\n")
 
 
 class Logger:
@@ -104,6 +111,8 @@ class Logger:
 
     def __call__(self, event: str, /, **fields: Any) -> None:
         """Log one event."""
+        if "headers" in fields:
+            fields["headers"] = self._world.redactor.clean_headers(fields["headers"])
         if self._verbose:
             self._show(event, fields)
         if self._file is not None:

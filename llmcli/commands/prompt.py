@@ -16,6 +16,7 @@ STDIN_LIMIT = 100 * 1024 * 1024  # bytes; no model reads more, and a forgotten /
 _NOTICE_AFTER = 3.0  # seconds of silence on stdin before a line says what is waited for
 _PLACEHOLDER = "{stdin}"
 _READ_SIZE = 1024 * 1024
+_LONGEST_POLL = 3600.0  # seconds; poll takes no more than some weeks
 
 
 def read_prompt(
@@ -83,8 +84,9 @@ def _read_stdin(world: World, timeout: float | None) -> str:
         if not _readable(world.stdin, None if noticed else _NOTICE_AFTER, deadline):
             if deadline is not None and time.monotonic() >= deadline:
                 raise UsageError(f"nothing more came from stdin within the total timeout of {timeout:g} s")
+            if not noticed:
+                world.note("waiting for stdin (-n leaves it alone)")
             noticed = True
-            world.note("waiting for stdin (-n leaves it alone)")
             continue
         try:
             chunk = os.read(world.stdin, _READ_SIZE)
@@ -106,7 +108,7 @@ def _readable(fd: int, notice: float | None, deadline: float | None) -> bool:
         waits.append(max(0.0, deadline - time.monotonic()))
     poll = select.poll()
     poll.register(fd, select.POLLIN)
-    return bool(poll.poll(min(waits) * 1000 if waits else None))
+    return bool(poll.poll(min([*waits, _LONGEST_POLL]) * 1000))
 
 
 def _decoded(data: bytes | bytearray, source: str) -> str:

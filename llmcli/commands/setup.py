@@ -51,7 +51,7 @@ def read_config(world: World, file: str | None, *, no_config: bool) -> Config:
             raise UsageError("--config and --no-config exclude one another")
         config = Config()
     else:
-        config = load(world.directory, file)
+        config = load(world.directory, file or world.env.get("LLMCLI_CONFIG") or None)
     return config._replace(default=world.env.get("LLMCLI_MODEL") or config.default)
 
 

@@ -139,7 +139,7 @@ class Anthropic(HTTPProvider):
         if self._version < _NO_SAMPLING_SINCE:
             return
         for name in _SAMPLING:
-            if name in request.options or getattr(request, name, None) is not None:
+            if getattr(request, name, None) is not None:
                 raise UsageError(
                     f"version {self._version} of the API of {self.config.id} takes no {name}",
                     hint=f'anthropic_version = "{_DEFAULT_VERSION}" takes it, from models that have it',

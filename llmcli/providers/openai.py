@@ -41,7 +41,8 @@ JsonObject: TypeAlias = dict[str, Json]
 
 # Words with which a service says that it does not know a parameter, and not that its value is wrong.
 _REFUSED = re.compile(
-    r"unsupported|not support|unknown|unrecogni[sz]ed|unexpected|extra|not permitted|not allowed|invalid field|instead",
+    r"unsupported|not support|unknown|unrecogni[sz]ed|unexpected|extra (?:input|field)|extra_forbidden"
+    r"|not permitted|not allowed|invalid field",
     re.IGNORECASE,
 )
 _TOKEN_FIELDS = ("max_completion_tokens", "max_tokens")
@@ -288,6 +289,8 @@ class ChatReader(Reader):
         data = record.data
         if record.event == "error" and data.strip():
             raise http_errors.classify_in_stream(http_errors.describe(data.encode()))
+        if data[:1] != "{":
+            return self._odd(data.strip())
         try:
             document = parse_json(data)
         except ProviderFailed:

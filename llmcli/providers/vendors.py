@@ -83,7 +83,8 @@ class Azure(OpenAI):
         """The v1 address of a resource, from its endpoint or from any address under it."""
         parts = urlsplit(url.strip())
         resource = re.split(r"/openai(?=/|$)", parts.path)[0].rstrip("/")
-        return f"{parts.scheme}://{parts.netloc}{resource}/openai/v1"
+        scheme = f"{parts.scheme}://" if parts.netloc else ""
+        return f"{scheme}{parts.netloc}{resource}/openai/v1"
 
     def chat_url(self, request: ChatRequest) -> str:
         """See `OpenAI.chat_url`."""

@@ -1,0 +1,69 @@
+"""
+`--dry-run` and `--curl`: the request as it would be sent, without the key. Layer 3.
+"""
+
+import json
+import shlex
+from typing import Any
+
+from llmcli.answer import prepared
+from llmcli.commands.setup import Ready
+from llmcli.errors import RequestRejected
+from llmcli.output import Stdout
+from llmcli.provider import HTTPProvider
+from llmcli.types import ChatRequest, HttpRequest
+from llmcli.world import World
+
+_KEY_PLACE = "LLMCLI-THE-KEY-GOES-HERE"
+_LONGEST_ARGUMENT = 100_000  # characters; Linux takes 128 KiB in one argument, and a shell's own printf any number
+
+
+def show_request(
+    ready: Ready, request: ChatRequest, world: World, *, stream: bool, curl: bool, key_file: str | None,
+    ca_bundle: str | None,
+) -> None:  # fmt: skip
+    """
+    Print the request as JSON, or as a curl command that runs. Raises `RequestRejected` for a provider that sends none.
+    """
+    provider = ready.provider
+    if not isinstance(provider, HTTPProvider):
+        raise RequestRejected(f"{provider.config.id} sends no HTTP request that could be shown")
+    has_key = ready.secret is not None or provider.api_key.required
+    wire = prepared(provider, provider.chat_request(request, stream=stream), _KEY_PLACE if has_key else None)
+    text = as_curl(wire, _key_for_shell(ready, key_file), ca_bundle) if curl else _as_json(wire)
+    sink = Stdout(world.stdout)
+    sink.write((world.redactor.clean(text) + "\n").encode())
+    sink.commit()
+
+
+def _as_json(wire: HttpRequest) -> str:
+    document: dict[str, Any] = {"method": wire.method, "url": wire.url, "headers": dict(wire.headers)}
+    document["body"] = json.loads(wire.body) if wire.body else None
+    return json.dumps(document, ensure_ascii=False, indent=2).replace(_KEY_PLACE, "***")
+
+
+def _key_for_shell(ready: Ready, key_file: str | None) -> str:
+    """Where the curl command finds the key: in its file, or in the environment variable that has it, if one has."""
+    if key_file is not None:
+        return f"$(cat {shlex.quote(key_file)})"
+    own = ready.setup.api_key.get("env")
+    names = (str(own),) if own else ready.provider.api_key.env or ("LLMCLI_API_KEY",)
+    return "$" + (ready.secret.source if ready.secret and ready.secret.source in names else names[0])
+
+
+def as_curl(wire: HttpRequest, key: str, ca_bundle: str | None = None) -> str:
+    """A curl command that runs: `key` is how the shell finds the key, everything else is quoted for it."""
+    words = ["curl", "-sS", "-N", "-X", wire.method]
+    if ca_bundle is not None:
+        words += ["--cacert", shlex.quote(ca_bundle)]
+    for name, value in wire.headers.items():
+        quoted = shlex.quote(f"{name}: {value}")
+        if _KEY_PLACE in value:
+            quoted = f'"{name}: {value}"'.replace(_KEY_PLACE, key)
+        words += ["-H", quoted]
+    body = "" if wire.body is None else shlex.quote(wire.body.decode())
+    from_stdin = len(body) > _LONGEST_ARGUMENT
+    if body:
+        words += ["--data-binary", "@-" if from_stdin else body]
+    command = " ".join([*words, shlex.quote(wire.url)])
+    return f"printf %s {body} | {command}" if from_stdin else command
