@@ -49,7 +49,7 @@ class LlmError(Exception):
     """
     The base of all: one line that says what happened, and at most one that says what to do next.
 
-    `retryable`: the same request may work later. `retry_after`: seconds, as the provider said. `retry_ok`: the
+    `retryable`: the same request may work later; said only where this error differs from its class. `retry_after`: seconds, as the provider said. `retry_ok`: the
     provider's own word (`x-should-retry`), which beats every rule of ours; `None` when it said nothing.
     """
 
@@ -66,6 +66,7 @@ class LlmError(Exception):
         request_id: str | None = None,
         retry_after: float | None = None,
         retry_ok: bool | None = None,
+        retryable: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -76,6 +77,8 @@ class LlmError(Exception):
         self.retry_after = retry_after
         self.retry_ok = retry_ok
         self.bytes_out = 0
+        if retryable is not None:
+            self.retryable = retryable
 
     @property
     def name(self) -> str:

@@ -179,7 +179,13 @@ class Reader:
 
 
 class HTTPProvider(Provider):
-    """A provider that is spoken to over HTTP. All of it is pure: values in, values out."""
+    """
+    A provider that is spoken to over HTTP. All of it is pure: values in, values out.
+
+    `models_need_key` is False where anybody may list the models, so that a list says nothing about the key.
+    """
+
+    models_need_key: ClassVar[bool] = True
 
     def __init__(self, config: ProviderConfig) -> None:
         super().__init__(config)

@@ -7,7 +7,7 @@ It is passed in, so that a command called by a test touches nothing else.
 import os
 from collections.abc import Mapping
 
-from llmcli.output import one_line, visible
+from llmcli.output import Stdout, one_line, visible
 from llmcli.redact import Redactor
 
 
@@ -50,6 +50,12 @@ class World:
         import shutil
 
         return shutil.get_terminal_size((80, 24)).columns
+
+    def print(self, text: str) -> None:
+        """What a command that is no chat has to say, on stdout and redacted. Raises `OutputFailed` or `ReaderGone`."""
+        sink = Stdout(self.stdout)
+        sink.write(self.redactor.clean(text).encode("utf-8", "replace"))
+        sink.commit()
 
     def note(self, line: str) -> None:
         """A line for a person, unless --quiet."""

@@ -320,7 +320,7 @@ def test_another_model_is_asked_when_the_first_cannot_be_had(
 
     assert alone.status in (status, 7)
     assert (done.status, done.text) == (0, "hello")
-    assert done.err.endswith("; asking other/m2\n")
+    assert done.err.splitlines()[-1] == "llmcli: asking other/m2"
     assert done.err.startswith("llmcli: openai-compatible/m: ")
     assert other.requests[0].json["model"] == "m2"
 
@@ -346,24 +346,25 @@ def test_no_other_model_is_asked_for_a_bad_request_or_after_the_first_word(
     assert other.accepted == 0
 
 
-def test_models_without_a_key_are_passed_over_and_the_last_error_is_told(llmcli: Program, serve: Serve) -> None:
+def test_models_without_a_key_are_passed_over_and_the_first_error_counts(llmcli: Program, serve: Serve) -> None:
     server = serve(answers(500, error("broken")))
     ask = ("--fallback", "openai", "--fallback", "anthropic")
 
     done = llmcli.chat(server.url, *ask, "--fallback", "echo", "hi")
     assert (done.status, done.text) == (0, "hi")
-    assert done.err.splitlines()[-1].endswith("; asking echo/echo")
+    assert done.err.splitlines()[-1] == "llmcli: asking echo/echo"
 
     done = llmcli.chat(server.url, *ask, "hi")
-    assert (done.status, done.out) == (4, b"")
-    assert "ANTHROPIC_API_KEY is not set" in done.err.splitlines()[-2]
+    assert (done.status, done.out) == (8, b"")
+    told = [line.partition(": ")[2].partition(":")[0] for line in done.err.splitlines()]
+    assert told == ["openai-compatible/m", "openai", "anthropic", "HTTP 500"]
 
 
 def test_the_first_may_lack_its_key_too(llmcli: Program) -> None:
     done = llmcli("chat", "-m", "openai", "-n", "--fallback", "echo", "hi")
 
     assert (done.status, done.text) == (0, "hi")
-    assert done.err == "llmcli: openai: no key for openai: OPENAI_API_KEY is not set; trying echo\n"
+    assert done.err == "llmcli: openai: no key for openai: OPENAI_API_KEY is not set\nllmcli: asking echo/echo\n"
     assert llmcli("chat", "-m", "openai", "-n", "-q", "--fallback", "echo", "hi").err == ""
 
 
@@ -572,7 +573,7 @@ def test_usage_of_a_service_is_that_of_the_service(llmcli: Program, serve: Serve
         ("~~~sh\nls\n~~~", "ls\n"),
         ("````\n```\ninner\n```\n````", "```\ninner\n```\n"),
         ("```\n```", ""),
-        ("  ```\n  indented\n  ```", "  indented\n"),
+        ("  ```\n  indented\n  ```", "indented\n"),
     ],
 )
 def test_only_the_first_code_block_is_extracted(llmcli: Program, answer: str, block: str) -> None:
@@ -733,3 +734,98 @@ def test_the_log_file_tells_of_request_and_answer_line_by_line(llmcli: Program, 
 def test_nothing_is_kept_that_was_not_asked_for(llmcli: Program) -> None:
     assert llmcli(*ECHO, "-n", "hi").status == 0
     assert os.listdir(llmcli.home) == []
+
+
+# --- what a review found --------------------------------------------------------------------------
+
+
+def test_notes_come_after_the_text_that_they_are_about(sh: Shell) -> None:
+    told = sh("llmcli chat -m echo -n --usage --option fail=length hello world 2>&1").text
+
+    assert told.startswith("hello worldllmcli: ")
+
+
+def test_thinking_and_text_keep_their_order_on_one_terminal(sh: Shell, serve: Serve) -> None:
+    pieces = [delta("A "), event({"choices": [{"index": 0, "delta": {"reasoning_content": "THINK"}}]}), delta("B")]
+
+    def burst(connection: Connection) -> None:
+        connection.send(STREAM_HEAD + chunk(b"".join([*pieces, finish(), DONE])) + b"0\r\n\r\n")
+
+    url = serve(burst).url
+    told = sh(f"llmcli chat -p openai-compatible --base-url {url} -m m -n --show-thinking hi 2>&1").text
+
+    assert told == "A THINK\nB"
+
+
+def test_what_an_api_tells_never_replaces_what_json_promises(llmcli: Program, serve: Serve) -> None:
+    document = {**completion("hi"), "provider": "DeepInfra"}
+    done = llmcli.chat(serve(answers(200, document)).url, "--json", "hi")
+
+    metadata = done.json["metadata"]
+    assert metadata["provider"] == "openai-compatible"
+    assert metadata["upstream_provider"] == "DeepInfra"
+
+
+def test_an_attempt_that_failed_leaves_nothing_in_the_metadata(llmcli: Program, serve: Serve) -> None:
+    role = event({"id": "old", "citations": ["old"], "choices": [{"index": 0, "delta": {"role": "assistant"}}]})
+    busy = event({"error": {"type": "overloaded_error", "message": "busy"}})
+    good = event({"choices": [{"index": 0, "delta": {"content": "hi"}}]})
+    server = serve(stream(role, busy), stream(good, finish(), DONE))
+
+    done = llmcli.chat(server.url, "--json", "--retries", "1", "hi")
+
+    assert (done.json["content"], done.json["metadata"]["model"]) == ("hi", "m")
+    assert "old" not in done.text
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("flag", ["--timeout", "--connect-timeout", "--first-timeout", "--idle-timeout"])
+def test_a_timeout_that_is_no_number_of_seconds_is_refused(llmcli: Program, flag: str, seconds: str) -> None:
+    assert llmcli(*ECHO, "-n", f"{flag}={seconds}", "hi").status == 2
+
+
+def test_a_timeout_of_centuries_is_no_bug(llmcli: Program, serve: Serve) -> None:
+    url = serve(says("hi")).url
+    every = ("--timeout", "1e300", "--connect-timeout", "1e300", "--first-timeout", "1e300", "--idle-timeout", "1e300")
+
+    assert llmcli.chat(url, *every, "hi").status == 0
+
+
+def test_the_key_command_does_not_eat_the_prompt(llmcli: Program, serve: Serve) -> None:
+    server = serve(says("hi"))
+    llmcli.configure(
+        f'[providers.mine]\nadapter = "openai-compatible"\nbase_url = "{server.url}"\n'
+        "api_key = { command = \"sh -c 'cat >/dev/null; echo sk-123456'\" }\n"
+    )
+
+    assert llmcli("chat", "-m", "mine/m", "summarize:", stdin=b"THE DIFF").status == 0
+    assert server.requests[0].json["messages"][0]["content"] == "summarize:\n\nTHE DIFF"
+
+
+def test_settings_of_one_model_hold_when_it_is_the_default(llmcli: Program) -> None:
+    llmcli.configure(
+        '[providers.acme]\nadapter = "openai-compatible"\nbase_url = "https://acme.example/v1"\n'
+        'default_model = "large"\n[providers.acme.models.large.settings]\ntemperature = 0.25\n'
+    )
+
+    assert llmcli("chat", "-m", "acme", "-n", "--dry-run", "hi").json["body"]["temperature"] == 0.25
+
+
+def test_a_setting_of_the_configuration_that_is_out_of_range_is_blamed_on_it(llmcli: Program) -> None:
+    llmcli.configure("[providers.openai.settings]\ntemperature = 3\n")
+
+    done = llmcli("chat", "-m", "openai", "-n", "--dry-run", "hi")
+
+    assert done.status == 3
+    assert "config.toml: providers.openai" in done.err
+
+
+def test_no_config_goes_before_the_variable_that_names_one(llmcli: Program) -> None:
+    assert llmcli(*ECHO, "-n", "--no-config", "hi", env={"LLMCLI_CONFIG": "/nonexistent"}).text == "hi"
+    assert llmcli(*ECHO, "-n", "hi", env={"LLMCLI_CONFIG": "/nonexistent"}).status == 3
+
+
+def test_the_total_timeout_holds_for_echo_too(llmcli: Program) -> None:
+    done = llmcli(*ECHO, "-n", "--timeout", "0.0001", "hi")
+
+    assert (done.status, done.out) == (7, b"")

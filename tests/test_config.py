@@ -289,3 +289,19 @@ def test_a_time_or_a_number_of_retries_below_zero_is_refused(llmcli: Program, te
 
     assert done.status == 3
     assert "should not be below 0" in done.err
+
+
+def test_tables_of_one_provider_in_two_files_are_merged(tmp_path: Path) -> None:
+    (tmp_path / "providers.d").mkdir()
+    (tmp_path / "config.toml").write_text('[providers.groq]\ndefault_model = "m"\n')
+    (tmp_path / "providers.d" / "groq.toml").write_text('[providers.groq]\nbase_url = "https://g.example"\n')
+
+    assert load(str(tmp_path)).providers["groq"] == {"default_model": "m", "base_url": "https://g.example"}
+
+
+def test_a_mistake_is_blamed_on_the_file_that_has_it(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('default = "echo"\n')
+    (tmp_path / "state.toml").write_text("[chat]\nretrys = 3\n")
+
+    with pytest.raises(ConfigurationError, match=r"state\.toml: unknown key chat\.retrys"):
+        load(str(tmp_path))

@@ -36,7 +36,20 @@ from tests.dialects import (
     stay_silent,
 )
 from tests.program import COMMAND, PATIENCE, Done, Program
-from tests.servers import DONE, LAST_CHUNK, Connection, Script, Server, chunk, delta, finish, head
+from tests.servers import (
+    DONE,
+    LAST_CHUNK,
+    STREAM_HEAD,
+    Connection,
+    Script,
+    Server,
+    chunk,
+    delta,
+    event,
+    finish,
+    head,
+    stream,
+)
 from tests.shell import ended, read_until, watched
 from tests.terminal import on_terminal
 
@@ -1081,3 +1094,42 @@ def test_no_other_model_is_asked_after_the_first_piece(llmcli: Program, serve: S
     done = ask(llmcli, server, OPENAI, "--fallback", "echo")
     assert (done.out, done.status) == (b"Hello", 10)
     assert "echo" not in done.err
+
+
+# --- a finish reason that marks nothing -----------------------------------------------------------
+
+
+def stopping(word: str) -> bytes:
+    """A piece of text that says "stop" although the answer goes on, as some servers send them."""
+    return event({"choices": [{"index": 0, "delta": {"content": word}, "finish_reason": "stop"}]})
+
+
+def test_text_behind_a_finish_reason_takes_its_meaning_away(llmcli: Program, serve: Serve) -> None:
+    whole = serve(stream(stopping("one "), stopping("two "), stopping("three"), DONE))
+    cut = serve(stream(stopping("one "), stopping("two "), end=b""))
+
+    assert (done := llmcli.chat(whole.url, "hi")).status == 0
+    assert done.text == "one two three"
+    assert llmcli.chat(cut.url, "hi").status == 10
+
+
+def test_an_error_behind_the_finish_reason_is_no_success(llmcli: Program, serve: Serve) -> None:
+    server = serve(stream(delta("one"), finish(), event({"error": {"type": "server_error", "message": "broken"}})))
+
+    done = llmcli.chat(server.url, "hi")
+
+    assert (done.status, done.text) == (10, "one")
+
+
+@pytest.mark.fault(37)
+def test_until_the_first_word_the_first_timeout_holds(llmcli: Program, serve: Serve) -> None:
+    """A model may think for long after it has said that it is the assistant."""
+
+    def role(connection: Connection) -> None:
+        connection.send(STREAM_HEAD + chunk(event({"choices": [{"index": 0, "delta": {"role": "assistant"}}]})))
+        connection.wait_until_gone()
+
+    done = llmcli.chat(serve(role).url, "--first-timeout", "0.4", "--idle-timeout", "0.05", "hi")
+
+    assert done.status == 7
+    assert "no answer began in 0.4 s" in done.err

@@ -265,13 +265,16 @@ def test_half_an_answer_has_no_line_that_is_done() -> None:
         ("   ```\nb\n   ```   ", "b\n"),
         ("```\n\n\n```", "\n\n"),
         ("```\n```", ""),
+        ("1. so:\n\n    ```sh\n    make\n    ```", "make\n"),
+        ("```py\r\nx = 1\r\n```\r\n", "x = 1\r\n"),
+        ("```a``` is code\n```\nb\n```", "b\n"),
     ],
 )
 def test_the_first_code_block_is_what_stands_inside(text: str, inside: str) -> None:
     assert first_code_block(text) == inside
 
 
-@pytest.mark.parametrize("text", ["", "no code", "``` not a fence", "```\nopen", "    ```\n    indented\n    ```"])
+@pytest.mark.parametrize("text", ["", "no code", "``` not a fence", "```\nopen", "```a``` is code\n"])
 def test_what_is_no_code_block_is_none(text: str) -> None:
     with pytest.raises(WrongForm):
         first_code_block(text)
@@ -302,7 +305,8 @@ def test_an_error_is_a_document_with_all_its_keys() -> None:
     error.bytes_out = 7
 
     assert error_document(error)["error"] == {
-        "code": 6, "name": "busy", "message": "busy", "hint": None, "provider": "openai", "http_status": 429, "request_id": "r",
+        "code": 6, "name": "busy", "message": "busy", "hint": None, "provider": "openai", "http_status": 429,
+        "request_id": "r",
         "retryable": True, "retry_after": 2.5, "bytes_out": 7,
     }  # fmt: skip
 

@@ -4,6 +4,7 @@ A secret is replaced wherever it turns up, however it was encoded, and nothing e
 
 import json
 from base64 import b64encode, urlsafe_b64encode
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
@@ -157,6 +158,70 @@ def test_a_long_text_without_a_secret_is_read_in_passing() -> None:
     """If each character were tried against all that follow it, this would not end today."""
     for text in ("x" * 2_000_000 + " *", "*" * 2_000_000, "x*" * 1_000_000, "*-" * 1_000_000):
         assert CLEAN(text) == text
+
+
+LONG = "sk-proj-" + "0123456789abcdef" * 8
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        f"the key {LONG[:20]}",
+        f"the key {LONG[:6]}…",
+        f"got no API answer, but: {LONG[:60]} [provider=work]",
+        f'{{"message": "the key {LONG[:30]}", "code": 4}}',
+        f"the key '{LONG[:30]}'",
+        f"{LONG[:30]}; trying again in 0.5 s",
+        json.dumps(f"the key {LONG[:30]}…"),
+        f"first {LONG[:100]}\nsecond {LONG[:50]}",
+    ],
+)
+def test_a_secret_that_was_cut_off_is_replaced_as_far_as_it_goes(cut: str) -> None:
+    cleaned = redactor_of(LONG).clean(cut)
+
+    assert MASK in cleaned
+    assert LONG[:6] not in cleaned
+    assert LONG[8:14] not in cleaned
+
+
+@pytest.mark.parametrize(
+    "cut", [f"{LONG[60:]}: not valid", f"…{LONG[-6:]} is not valid", json.dumps(f"…{LONG[20:]}!"), f"…{LONG[8:]}"]
+)
+def test_the_end_of_a_secret_is_replaced_where_a_text_begins_with_it(cut: str) -> None:
+    cleaned = redactor_of(LONG).clean(cut)
+
+    assert MASK in cleaned
+    assert LONG[-6:] not in cleaned
+
+
+def test_a_cut_secret_of_one_character_again_and_again_leaves_nothing() -> None:
+    assert redactor_of("x" * 40).clean(f"{'x' * 12}… and …{'x' * 30}") == f"{MASK}… and …{MASK}"
+
+
+@pytest.mark.parametrize("text", ["sk-pr", "sk-project-one", "sk-proj-...", "my sk-proj-01234 56789", "this abcdef is hex"])
+def test_what_only_begins_or_ends_like_a_secret_stays(text: str) -> None:
+    clean = redactor_of("sk-proj-0987654321abcdef").clean
+
+    assert clean(text) == text
+
+
+def test_secrets_are_added_from_many_threads_at_once() -> None:
+    """`health` prepares its providers in parallel."""
+    secrets = [f"secret-{number:04}-{'y' * number}" for number in range(200)]
+    redactor = Redactor()
+
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        list(pool.map(redactor.add, secrets))
+
+    assert [secret for secret in secrets if redactor.clean(f"<{secret}>") != f"<{MASK}>"] == []
+
+
+def test_a_header_that_holds_a_key_is_masked_however_short_that_is() -> None:
+    redactor = Redactor()
+    redactor.add_header("X-Own")
+    headers = {"Authorization": "Bearer abc", "api-KEY": "abc", "x-own": "abc", "Accept": "abc", "Cookie": "a=b"}
+
+    assert redactor.clean_headers(headers) == {**dict.fromkeys(headers, MASK), "Accept": "abc"}
 
 
 def test_adding_a_secret_twice_is_the_same_as_once() -> None:

@@ -96,7 +96,9 @@ def test_a_name_with_a_slash_never_goes_to_the_default_provider(name: str, near:
 
     assert "is no known provider in" in caught.value.message
     assert caught.value.hint == (
-        f"did you mean {near}?" if near else "say provider/model (`llmcli providers`), or -p openai-compatible with --base-url"
+        f"did you mean {near}?"
+        if near
+        else "say provider/model (`llmcli providers`), or -p openai-compatible with --base-url"
     )
 
 

@@ -2,7 +2,6 @@
 `llmcli health`: is each provider there, does it take the key, how long did it need. Layer 3.
 """
 
-import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +15,9 @@ from llmcli.commands.table import as_table
 from llmcli.config import Config
 from llmcli.deadlines import Deadlines
 from llmcli.errors import ConfigurationError, LlmError
-from llmcli.output import Stdout
+from llmcli.output import json_text
 from llmcli.provider import HTTPProvider, NativeProvider
+from llmcli.transport import Log
 from llmcli.types import HttpRequest
 from llmcli.world import World
 
@@ -36,12 +36,10 @@ def run(names: Sequence[str], world: World, *, config: str | None, no_config: bo
         results = list(pool.map(lambda name: _check(name, settings, world), chosen))
     rows = [row for row, _ in results]
     if as_json:
-        text = json.dumps(rows, ensure_ascii=False) + "\n"
+        text = json_text(rows) + "\n"
     else:
         text = as_table(rows, ("id", "ok", "reachable", "key_accepted", "seconds"), width=world.table_width())
-    sink = Stdout(world.stdout)
-    sink.write(world.redactor.clean(text).encode("utf-8", "replace"))
-    sink.commit()
+    world.print(text)
     errors = [error for _, error in results if error is not None]
     if errors:
         raise common_error(errors)
@@ -66,8 +64,9 @@ def _check(name: str, config: Config, world: World) -> tuple[dict[str, Any], Llm
     started = time.monotonic()
     error: LlmError | None = None
     accepted: bool | None = None
+    answered = _Answered()
     try:
-        accepted = _ask(make_ready(name, config, world), world)
+        accepted = _ask(make_ready(name, config, world), world, answered)
     except LlmError as exc:
         exc.provider = exc.provider or name
         error = exc
@@ -75,7 +74,7 @@ def _check(name: str, config: Config, world: World) -> tuple[dict[str, Any], Llm
     row: dict[str, Any] = {
         "id": name,
         "ok": error is None,
-        "reachable": error is None or error.http_status is not None,
+        "reachable": error is None or answered.once,
         "key_accepted": accepted,
         "seconds": round(time.monotonic() - started, 3),
     }
@@ -84,20 +83,30 @@ def _check(name: str, config: Config, world: World) -> tuple[dict[str, Any], Llm
     return row, error
 
 
-def _ask(ready: Ready, world: World) -> bool | None:
+class _Answered:
+    """A log that notices whether the server gave any answer in HTTP. A proxy's refusal is not the server's."""
+
+    def __init__(self) -> None:
+        self.once = False
+
+    def __call__(self, event: str, /, **fields: object) -> None:
+        self.once = self.once or (event == "response" and fields["status"] != 407)
+
+
+def _ask(ready: Ready, world: World, log: Log) -> bool | None:
     """
     Ask the cheapest question that needs the key, the list of models. Returns whether the key was taken; `None` where
-    no question but a chat would tell, and only the address could be tried.
+    no question but a chat would tell.
     """
     provider = ready.provider
-    call = brief_call(ready, world, seconds=_SECONDS)
+    call = brief_call(ready, world, seconds=_SECONDS, log=log)
     if isinstance(provider, NativeProvider):
         provider.health_check(native_call(provider, call, Deadlines(call.timeouts, started=call.started), stream=False))
         return True
     if not isinstance(provider, HTTPProvider):
         raise ConfigurationError(f"{provider.config.id} is neither an HTTPProvider nor a NativeProvider")
     if provider.models_request() is not None:
-        list_models(ready, world)
-        return ready.secret is not None or not provider.api_key.required or None
+        list_models(ready, call)
+        return True if provider.models_need_key else None
     with call.transport.send(HttpRequest("GET", provider.url("/")), Deadlines(call.timeouts, started=call.started)):
         return None

@@ -2,20 +2,19 @@
 `llmcli models`: what each provider offers, asked live and in parallel; a dead one costs one line on stderr. Layer 3.
 """
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from llmcli import registry
-from llmcli.answer import native_call, perform
-from llmcli.commands.setup import Ready, brief_call, make_ready, read_config
+from llmcli.answer import Call, native_call, perform
+from llmcli.commands.setup import Ready, brief_call, read_config, ready_or_error
 from llmcli.commands.table import as_table
 from llmcli.config import Config
 from llmcli.deadlines import Deadlines
-from llmcli.errors import ConfigurationError, LlmError, ProviderFailed
+from llmcli.errors import AuthenticationFailed, ConfigurationError, LlmError, ProviderFailed
 from llmcli.framing import parse_json
-from llmcli.output import Stdout, error_line
+from llmcli.output import error_line, json_text
 from llmcli.provider import HTTPProvider, NativeProvider
 from llmcli.types import Model
 from llmcli.world import World
@@ -30,21 +29,19 @@ def run(names: Sequence[str], world: World, *, config: str | None, no_config: bo
     failed when all are alike, else `ProviderFailed`; what could be had is printed first.
     """
     settings = read_config(world, config, no_config=no_config)
-    chosen = [_resolved(name, settings, world) for name in names] if names else _usable(settings, world)
+    chosen = [ready_or_error(name, settings, world) for name in names] if names else _usable(settings, world)
     with ThreadPoolExecutor(max_workers=16) as pool:
-        results = list(pool.map(lambda ready: _list(ready, world), chosen))
+        results = list(pool.map(lambda ready: _rows(ready, world), chosen))
     rows: list[dict[str, Any]] = []
     errors: list[LlmError] = []
-    for ready, found in zip(chosen, results, strict=True):
+    for found in results:
         if isinstance(found, LlmError):
             errors.append(found)
             if len(chosen) > 1:  # a single one is said at the end
                 world.say(error_line(found))
         else:
-            rows += [{"provider": ready.provider.config.id, **model._asdict()} for model in found]
-    sink = Stdout(world.stdout)
-    sink.write(_rendered(rows, world, as_json=as_json).encode("utf-8", "replace"))
-    sink.commit()
+            rows += found
+    world.print(_rendered(rows, world, as_json=as_json))
     if errors:
         raise common_error(errors)
 
@@ -59,35 +56,40 @@ def common_error(errors: Sequence[LlmError]) -> LlmError:
     return ProviderFailed(message)
 
 
-def _resolved(name: str, config: Config, world: World) -> Ready:
-    return make_ready(name, config, world)
-
-
-def _usable(config: Config, world: World) -> list[Ready]:
-    """Every provider that could answer: its key is there, or it is configured and needs none."""
-    usable = []
+def _usable(config: Config, world: World) -> list[Ready | LlmError]:
+    """
+    Every provider that could answer: its key is there, or it is configured and needs none. What is wrong with a
+    configured one is among them, unless it only lacks its key.
+    """
+    usable: list[Ready | LlmError] = []
     for listed in registry.every(config):
-        try:
-            ready = make_ready(listed.id, config, world) if listed.cls else None
-        except LlmError:
-            continue
-        if ready and (ready.secret or listed.id in config.providers or isinstance(ready.provider, NativeProvider)):
-            usable.append(ready)
+        found = ready_or_error(listed.id, config, world)
+        configured = listed.id in config.providers
+        if isinstance(found, LlmError):
+            wanted = configured and not isinstance(found, AuthenticationFailed)
+        else:
+            wanted = configured or found.secret is not None or isinstance(found.provider, NativeProvider)
+        if wanted:
+            usable.append(found)
     return usable
 
 
-def _list(ready: Ready, world: World) -> list[Model] | LlmError:
+def _rows(ready: Ready | LlmError, world: World) -> list[dict[str, Any]] | LlmError:
+    """The models of a provider as they are listed, or what is wrong with it."""
+    if isinstance(ready, LlmError):
+        return ready
+    provider_id = ready.provider.config.id
     try:
-        return list_models(ready, world)
+        models = list_models(ready, brief_call(ready, world, seconds=_SECONDS))
     except LlmError as exc:
-        exc.provider = exc.provider or ready.provider.config.id
+        exc.provider = exc.provider or provider_id
         return exc
+    return [{"provider": provider_id, **model._asdict()} for model in models]
 
 
-def list_models(ready: Ready, world: World) -> list[Model]:
+def list_models(ready: Ready, call: Call) -> list[Model]:
     """The models of one provider: live, page by page, else the list that its class or configuration has."""
     provider = ready.provider
-    call = brief_call(ready, world, seconds=_SECONDS)
     if isinstance(provider, NativeProvider):
         return list(
             provider.models(native_call(provider, call, Deadlines(call.timeouts, started=call.started), stream=False))
@@ -111,7 +113,7 @@ def list_models(ready: Ready, world: World) -> list[Model]:
 
 def _rendered(rows: Sequence[dict[str, Any]], world: World, *, as_json: bool) -> str:
     if as_json:
-        return json.dumps(rows, ensure_ascii=False) + "\n"
+        return json_text(rows) + "\n"
     if not world.is_tty(world.stdout):
         return "".join(f"{row['provider']}/{row['id']}\n" for row in rows)
     shown = [{**row, "model": f"{row['provider']}/{row['id']}"} for row in rows]

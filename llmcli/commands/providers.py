@@ -2,15 +2,14 @@
 `llmcli providers`: what there is, where it is, and whether it has its key. Layer 3.
 """
 
-import json
 from typing import Any
 
 from llmcli import registry
-from llmcli.commands.setup import make_ready, read_config
+from llmcli.commands.setup import Ready, make_ready, read_config
 from llmcli.commands.table import as_table
 from llmcli.config import Config
 from llmcli.errors import ConfigurationError, LlmError
-from llmcli.output import Stdout
+from llmcli.output import json_text
 from llmcli.provider import HTTPProvider
 from llmcli.world import World
 
@@ -20,11 +19,11 @@ def run(world: World, *, config: str | None, no_config: bool, as_json: bool) -> 
     settings = _config_or_none(world, config, no_config=no_config)
     rows = [_describe(listed, settings, world) for listed in registry.every(settings)]
     if as_json:
-        text = json.dumps(rows, ensure_ascii=False) + "\n"
+        text = json_text(rows) + "\n"
     else:
         columns = ("id", "name", "origin", "base_url", "key", "capabilities", "default_model")
         text = as_table(rows, columns, width=world.table_width(), spare=("capabilities", "origin", "name", "base_url"))
-    _print(text, world)
+    world.print(text)
 
 
 def show(provider_id: str, world: World, *, config: str | None, no_config: bool, as_json: bool) -> None:
@@ -45,14 +44,7 @@ def show(provider_id: str, world: World, *, config: str | None, no_config: bool,
     row["key_hint"] = cls.api_key.hint
     row["configuration_keys"] = {name: key.help for name, key in cls.config_keys.items()}
     row["quirks"] = list(cls.quirks)
-    text = json.dumps(row, ensure_ascii=False) + "\n" if as_json else _lines(row)
-    _print(text, world)
-
-
-def _print(text: str, world: World) -> None:
-    sink = Stdout(world.stdout)
-    sink.write(world.redactor.clean(text).encode())
-    sink.commit()
+    world.print(json_text(row) + "\n" if as_json else _lines(row))
 
 
 def _config_or_none(world: World, file: str | None, *, no_config: bool) -> Config:
@@ -76,20 +68,24 @@ def _describe(listed: registry.Listed, config: Config, world: World) -> dict[str
     row["capabilities"] = list(listed.cls.capabilities.names())
     row["key"] = "needed" if listed.cls.api_key.required else "optional"
     try:
-        ready = make_ready(listed.id, config, world, need_key=False)
+        ready = make_ready(listed.id, config, world, need_key=False, run_command=False)
     except LlmError as exc:
         return {**row, "problem": exc.message}
     row["base_url"] = ready.url
     row["default_model"] = ready.provider.default_model
-    if ready.secret is not None:
-        row["key"] = f"from {ready.secret.source}"
-    elif ready.provider.api_key.required:
-        row["key"] = "missing"
-    elif isinstance(ready.provider, HTTPProvider):
-        row["key"] = "not needed"
-    else:
-        row["key"] = "none"
+    row["key"] = _key(ready)
     return row
+
+
+def _key(ready: Ready) -> str:
+    """Where the key comes from. A key command is named and not run: it may ask for a finger, or take its time."""
+    if "command" in ready.setup.api_key and (ready.secret is None or ready.secret.path is not None):
+        return "from api_key.command"  # which comes before any file
+    if ready.secret is not None:
+        return f"from {ready.secret.source}"
+    if ready.provider.api_key.required:
+        return "missing"
+    return "not needed" if isinstance(ready.provider, HTTPProvider) else "none"
 
 
 def _lines(row: dict[str, Any]) -> str:

@@ -3,7 +3,8 @@ From names to a provider that can be called: what every command does first. Laye
 """
 
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from llmcli import registry
@@ -18,14 +19,15 @@ from llmcli.config import (
     load,
     provider_setup,
 )
-from llmcli.errors import UsageError
+from llmcli.errors import LlmError, UsageError
 from llmcli.provider import HTTPProvider, Provider
 from llmcli.retry import RetryPolicy
-from llmcli.transport import Log, Transport, no_log
+from llmcli.transport import Log, Transport, no_log, proxy_for
 from llmcli.types import Timeouts
 from llmcli.world import World
 
 _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
+_SCHEMES = frozenset({"apikey", "basic", "bearer", "digest", "negotiate", "token"})  # words, and no secrets
 
 
 class Ready(NamedTuple):
@@ -64,23 +66,26 @@ def make_ready(
     base_url: str | None = None,
     key_file: str | None = None,
     need_key: bool = True,
+    run_command: bool = True,
 ) -> Ready:
     """
     Load a provider's class, configure it and find its key.
 
     Raises `ConfigurationError`, `AuthenticationFailed` or `UsageError`. With `need_key=False` (a dry run) a missing
-    key is no error.
+    key is no error; with `run_command=False` (a list) the key that a command would print is a missing one.
     """
     cls = registry.load(provider_id, config)
     setup = provider_setup(config, provider_id, cls, world.env, model=model, base_url=base_url)
     provider = cls(setup.config)
-    for name, value in setup.config.headers.items():
-        if _SECRET_HEADER.search(name):
-            world.redactor.add(value.rpartition(" ")[2])
     declared = _declared(cls, setup.api_key)
     provider.api_key = declared  # type: ignore[misc]  # the table may send the key into another header
+    headers = _secret_headers(setup)
+    for name in (declared.header, *headers):
+        world.redactor.add_header(name)
+    for part in (part for value in headers.values() for part in _secret_parts(value)):
+        world.redactor.add(part)
     secret = find_key(
-        setup,
+        setup if run_command else _without_command(setup),
         declared if need_key else declared._replace(required=False),
         cls.id,
         world.env,
@@ -92,8 +97,55 @@ def make_ready(
         if secret.path is not None and key_file_is_loose(secret.path):
             world.note(f"warning: others can read the key file {secret.path}; `chmod 600 {secret.path}` mends that")
     ready = Ready(provider, setup, secret)
-    check_key_transport(ready.url, secret, setup)
+    for name, value in headers.items():
+        _check_way(ready, Secret(value, f"headers.{name}"), world)
+    if secret is not None:
+        _check_way(ready, secret, world)
     return ready
+
+
+def ready_or_error(provider_id: str, config: Config, world: World) -> Ready | LlmError:
+    """The same, for a command that goes on with other providers: the error is returned, and names the provider."""
+    try:
+        return make_ready(provider_id, config, world)
+    except LlmError as exc:
+        exc.provider = exc.provider or provider_id
+        return exc
+
+
+def _secret_headers(setup: ProviderSetup) -> dict[str, str]:
+    """The configured headers whose names say that they hold a secret."""
+    return {name: value for name, value in setup.config.headers.items() if _SECRET_HEADER.search(name)}
+
+
+def _secret_parts(value: str) -> Iterator[str]:
+    """
+    What of a header's value may turn up by itself: each word but that of the scheme, and of `name=value` the value.
+    """
+    for part in re.split(r"[\s;,]+", value):
+        if part.lower() not in _SCHEMES:
+            yield part
+            yield part.partition("=")[2]
+
+
+def _without_command(setup: ProviderSetup) -> ProviderSetup:
+    return setup._replace(api_key={name: value for name, value in setup.api_key.items() if name != "command"})
+
+
+def _check_way(ready: Ready, secret: Secret, world: World) -> None:
+    """Refuse to send a secret in the clear: over plain http to a public address, or to a proxy."""
+    check_key_transport(ready.url, secret, ready.setup)
+    if ready.url is None or not ready.url.startswith("http://") or ready.setup.allow_http:
+        return
+    proxy = proxy_for(ready.url, world.env, ready.setup.proxy)
+    if proxy is not None:
+        host = ready.url.split("/")[2]
+        own = f"providers.{ready.provider.config.id}"
+        direct = f"NO_PROXY={host}" if ready.setup.proxy is None else f'proxy = "" under [{own}]'
+        raise UsageError(
+            f"refusing to send the key of {ready.provider.config.id} in the clear to {proxy.label}",
+            hint=f"use https, or {direct} to ask {host} directly",
+        )
 
 
 def _declared(cls: type[Provider], table: Mapping[str, Any]) -> Any:
@@ -115,16 +167,19 @@ def transport_for(ready: Ready, world: World, *, ca_bundle: str | None = None, l
 
             world.redactor.add(password)
             world.redactor.add(unquote(password))
-    return Transport(env=world.env, ca_bundle=ca_bundle or ready.setup.ca_bundle, proxy=ready.setup.proxy, log=log)
+    bundle = ca_bundle or world.env.get("LLMCLI_CA_BUNDLE") or ready.setup.ca_bundle
+    return Transport(env=world.env, ca_bundle=bundle, proxy=ready.setup.proxy, log=log)
 
 
-def brief_call(ready: Ready, world: World, *, seconds: float, transport: Transport | None = None) -> Call:
-    """A call for a question that is no chat: no retries, and `seconds` for each phase and the whole."""
-    import time
-
-    timeouts = Timeouts(connect=min(seconds, 5.0), first=seconds, idle=seconds, total=seconds)
+def brief_call(ready: Ready, world: World, *, seconds: float, log: Log = no_log) -> Call:
+    """
+    A call for a question that is no chat: no retries, and `seconds` for each phase and the whole, or less to connect
+    where the configuration says less.
+    """
+    connect = min(seconds, ready.setup.timeouts.connect or seconds)
+    timeouts = Timeouts(connect=connect, first=seconds, idle=seconds, total=seconds)
     return Call(
-        transport or transport_for(ready, world),
+        transport_for(ready, world, log=log),
         ready.secret.value if ready.secret else None,
         timeouts,
         RetryPolicy(retries=0),

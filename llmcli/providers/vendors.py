@@ -166,6 +166,7 @@ class OpenRouter(OpenAICompatible):
     api_key = ApiKey(env=("OPENROUTER_API_KEY",), placeholder="sk-or-...", hint="https://openrouter.ai/settings/keys")
     reasoning_echo = "tool_turns"
     reasoning_field = "reasoning"
+    models_need_key = False
     quirks = ("models needs no key, so it cannot tell whether the key is good.",)
 
 
@@ -386,6 +387,7 @@ class LlamaCpp(OpenAICompatible):
     name = "llama.cpp"
     default_base_url = "http://localhost:9931/v1"
     api_key = ApiKey(required=False, env=("LLAMA_API_KEY",), hint="what the server was started with: --api-key")
+    models_need_key = False
     quirks = ("Older builds listen on port 8080: --base-url http://localhost:8080/v1.",)
 
 
