@@ -1,5 +1,7 @@
 """
-The public surface of llmcli: what a provider plugin imports. Every other module is internal.
+One command that talks to any language model, made for shell scripts and pipes.
+
+What a provider plugin imports stands in `llmcli.provider`, `llmcli.types` and `llmcli.errors`; the rest is internal.
 """
 
 __version__ = "0.1.0"

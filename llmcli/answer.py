@@ -512,11 +512,3 @@ class Fold:
             self._usage,
             metadata,
         )
-
-
-def fold(provider: Provider, request: ChatRequest, events: Iterator[Event]) -> Reply:
-    """The reply of a sequence of events."""
-    folding = Fold(provider.config.id, request.model, keep=True)
-    for _ in folding.watch(events):
-        pass
-    return folding.reply()

@@ -236,42 +236,19 @@ def provider_setup(
     The base URL is that of the flag, else of its table, else of the environment variable that its ecosystem has, else
     the provider's default. A configured provider with an id of its own never reads another's environment variables.
     """
-    table = dict(provider_table(config, provider_id))
+    table, names = _table_for(config, provider_id, cls, model)
     path = config.sources.get(provider_id, "")
-    models = table.pop("models", [])
-    if isinstance(models, dict):
-        for name, override in models.items():
-            _check_type(override, _TABLE, path, f"providers.{provider_id}.models.{name}")
-            _check_provider(override, cls, path, f"providers.{provider_id}.models.{name}")
-        table = _deep_merge(table, models.get(model or table.get("default_model") or cls.default_model, {}))
-    _check_provider(table, cls, path, f"providers.{provider_id}")
-    own_id = provider_id == cls.id
-    variables = cls.base_url_env if own_id else ()
-    url, source = base_url, "--base-url"
-    if url is None and "base_url" in table:
-        url, source = table["base_url"], f"{path}: providers.{provider_id}.base_url"
-    for name in variables:
-        if url is None and env.get(name):
-            url, source = env[name], name
-    own = {name: table[name] for name in cls.config_keys if name in table}
-    for name, declared in cls.config_keys.items():
-        for variable in declared.env if own_id and name not in own else ():
-            if env.get(variable):
-                own.setdefault(name, _typed(env[variable], declared.type, variable))
-    if url is not None and "://" not in url and source in variables:  # OLLAMA_HOST may be no more than a host
-        url = cls.resolve_base_url(url)
-    if url is not None:
-        check_url(url, source)
+    env = env if provider_id == cls.id else {}
     return ProviderSetup(
         ProviderConfig(
             id=provider_id,
-            base_url=url,
+            base_url=_base_url(table, cls, env, base_url, f"{path}: providers.{provider_id}.base_url"),
             default_model=table.get("default_model"),
             headers={name: str(value) for name, value in table.get("headers", {}).items()},
             settings=table.get("settings", {}),
             options=table.get("options", {}),
-            models=tuple(models),
-            own=own,
+            models=names,
+            own=_own_values(table, cls, env),
         ),
         api_key=table.get("api_key", {}),
         timeouts=with_times(Timeouts(), {**config.timeouts, **table.get("timeouts", {})}),
@@ -280,6 +257,49 @@ def provider_setup(
         ca_bundle=table.get("ca_bundle"),
         path=path,
     )
+
+
+def _table_for(
+    config: Config, provider_id: str, cls: type[Provider], model: str | None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The table of a provider with what it says of one model laid over it, and the names of its models."""
+    table = dict(provider_table(config, provider_id))
+    path, dotted = config.sources.get(provider_id, ""), f"providers.{provider_id}"
+    models = table.pop("models", [])
+    if isinstance(models, dict):
+        for name, override in models.items():
+            _check_type(override, _TABLE, path, f"{dotted}.models.{name}")
+            _check_provider(override, cls, path, f"{dotted}.models.{name}")
+        table = _deep_merge(table, models.get(model or table.get("default_model") or cls.default_model, {}))
+    _check_provider(table, cls, path, dotted)
+    return table, tuple(models)
+
+
+def _base_url(table: Table, cls: type[Provider], env: Mapping[str, str], flag: str | None, place: str) -> str | None:
+    """The base URL of the flag, else of the table, else of the environment; checked."""
+    candidates = [(flag, "--base-url"), (table.get("base_url"), place)]
+    candidates += [(env.get(name) or None, name) for name in cls.base_url_env]
+    url, source = next((found for found in candidates if found[0] is not None), (None, ""))
+    if url is None:
+        return None
+    if "://" not in url and source in cls.base_url_env:  # OLLAMA_HOST may be no more than a host
+        url = cls.resolve_base_url(url)
+    check_url(url, source)
+    return url
+
+
+def _own_values(table: Table, cls: type[Provider], env: Mapping[str, str]) -> dict[str, Json]:
+    """The values of the keys that the class declares for itself: of the table, else of the environment."""
+    own: dict[str, Json] = {}
+    for name, declared in cls.config_keys.items():
+        if name in table:
+            own[name] = table[name]
+            continue
+        for variable in declared.env:
+            if env.get(variable):
+                own[name] = _typed(env[variable], declared.type, variable)
+                break
+    return own
 
 
 def with_times(timeouts: Timeouts, seconds: Mapping[str, float | None]) -> Timeouts:

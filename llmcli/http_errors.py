@@ -3,7 +3,7 @@ An error answer of a model API -> one of our errors. Layer 0: knows only types, 
 
 Two steps: find the message and the codes in whatever shape the body has (`describe`), then decide by status, refined
 by the codes (`classify`). Sources: the error shapes of OpenAI, Anthropic, Google, Mistral, FastAPI, OAuth and the
-gateways in front of them; see docs/architecture.md.
+gateways in front of them; the documentation and the trackers of these services.
 """
 
 import re

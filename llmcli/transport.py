@@ -15,8 +15,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import httpcore
@@ -167,7 +167,8 @@ class Transport:
                         raise _proxy_error(proxy, "407")
                     if 300 <= answer.status < 400:
                         raise _redirect(answer.status, headers)
-                    yield Response(answer.status, headers, exchange.body(answer.iter_stream()))
+                    with closing(exchange.body(answer.iter_stream())) as body:
+                        yield Response(answer.status, headers, body)
         except NetworkFailed as exc:
             exchange.named(exc)
             raise
@@ -179,12 +180,11 @@ class Transport:
         if proxy is None:
             return httpcore.ConnectionPool(ssl_context=context, network_backend=backend)
         if not proxy.usable:
-            error = NetworkFailed(
+            raise NetworkFailed(
                 f"{proxy.source} is no usable proxy URL: {proxy.shown}",
                 hint="it should look like http://host:port, or http://user:password@host:port with / as %2F",
+                retryable=False,
             )
-            error.retryable = False
-            raise error
         return httpcore.HTTPProxy(
             proxy.shown,
             proxy_auth=_userinfo(proxy.url),
@@ -274,6 +274,7 @@ class _Exchange:
         self._certificate = certificate
         self._tunnelling = False
         self._sent = False
+        self._answered = False
         self._started = time.monotonic()
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
@@ -289,10 +290,11 @@ class _Exchange:
 
     def answered(self, status: int, headers: Mapping[str, str]) -> None:
         """The head of the answer is here."""
+        self._answered = True
         self._log("response", status=status, headers=dict(headers), seconds=self._elapsed())
 
-    def body(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """The body, counted for the log. Raises our errors only."""
+    def body(self, chunks: Iterator[bytes]) -> Generator[bytes, None, None]:
+        """The body, counted for the log, be it read to its end or not. Raises our errors only."""
         total = 0
         try:
             for chunk in chunks:
@@ -300,7 +302,8 @@ class _Exchange:
                 yield chunk
         except _FAILURES as exc:
             raise self.named(self.translate(exc)) from exc
-        self._log("body", bytes=total, seconds=self._elapsed())
+        finally:
+            self._log("body", bytes=total, seconds=self._elapsed())
 
     def _elapsed(self) -> float:
         return round(time.monotonic() - self._started, 4)
@@ -332,7 +335,7 @@ class _Exchange:
         if isinstance(exc, httpcore.LocalProtocolError):
             return ConfigurationError("a header of the request is not valid", hint="look at the configured headers")
         if isinstance(exc, httpcore.RemoteProtocolError):
-            return _protocol_error(str(exc))
+            return _protocol_error(str(exc), answered=self._answered)
         cause: BaseException = exc
         while not isinstance(cause, OSError) and (below := cause.__cause__ or cause.__context__) is not None:
             cause = below  # the pool raises `from None`, which hides the cause but keeps it
@@ -359,16 +362,16 @@ def _proxy_error(proxy: Proxy, text: str) -> NetworkFailed:
         what, hint = "wants authentication", "put user and password into its URL: http://user:password@host:port"
     else:
         what, hint = f"refused the connection: {_readable(text)}", None
-    error = NetworkFailed(f"{proxy.label} {what}", hint=hint)
-    error.retryable = False
-    return error
+    return NetworkFailed(f"{proxy.label} {what}", hint=hint, retryable=False)
 
 
-def _protocol_error(text: str) -> ProviderFailed:
+def _protocol_error(text: str, *, answered: bool) -> ProviderFailed:
     if "incomplete" in text or "without sending complete message body" in text:
         return ProviderFailed("the connection was closed in the middle of the answer")
     if "without sending a response" in text:
         return ProviderFailed("the server closed the connection without an answer")
+    if answered:
+        return ProviderFailed(f"the connection broke in the middle of the answer: {_readable(text)}")
     return ProviderFailed(f"the server does not speak HTTP: {_readable(text)}", hint="check the base URL")
 
 
@@ -379,13 +382,12 @@ def _readable(text: str) -> str:
 
 def _redirect(status: int, headers: Mapping[str, str]) -> ProviderFailed:
     location = re.sub(r"//[^/]*@", "//", headers.get("location", "nowhere"))[:200]
-    error = ProviderFailed(
+    return ProviderFailed(
         f"redirect to {location} refused: following it would carry the key and the prompt along",
         hint="if that is the right address, use it as the base URL",
         http_status=status,
+        retryable=False,
     )
-    error.retryable = False
-    return error
 
 
 def _connect_error(cause: BaseException, peer: str) -> NetworkFailed:
@@ -429,9 +431,7 @@ def _tls_error(cause: ssl.SSLError, host: str, peer: str, certificate: Callable[
         message, hint = f"{peer} did not speak TLS", "is the URL meant to be http://?"
     else:
         message = f"the TLS handshake with {peer} failed: {_strerror(cause)}"
-    error = NetworkFailed(message, hint=hint)
-    error.retryable = False
-    return error
+    return NetworkFailed(message, hint=hint, retryable=False)
 
 
 def _holds_certificates(directory: str | None) -> bool:
@@ -528,24 +528,27 @@ class _Backend(httpcore.NetworkBackend):
             left = self._deadlines.remaining()
             share = None if left is None else left / (len(addresses) - number)
             try:
-                inner = self._inner.connect_tcp(address, port, share, local_address, socket_options)
+                inner = self._inner.connect_tcp(address, port, share, local_address, socket_options)  # type: ignore[arg-type]  # sockets take bytes
                 return _Stream(inner, self._deadlines, self._before_wait)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if number == len(addresses) - 1:
                     raise
         raise NetworkFailed(f"{host} has no address")
 
-    def _addresses(self, host: str, port: int) -> list[str]:
-        """The addresses of a host, in the system's order. A resolver that never answers costs only the deadline."""
+    def _addresses(self, host: str, port: int) -> list[bytes]:
+        """
+        The addresses of a host, in the system's order. A resolver that never answers costs only the deadline.
+
+        Names and addresses are bytes because for text the socket module loads the codec of international names, which
+        takes longer than all the rest of connecting to this machine.
+        """
         found: list[Any] = []
 
         def look_up() -> None:
             try:
-                found.extend(self._resolve(host, port, type=socket.SOCK_STREAM))
+                found.extend(self._resolve(host.encode("ascii"), port, type=socket.SOCK_STREAM))
             except OSError as exc:
                 found.append(exc)
-            except UnicodeError:
-                found.append(OSError("it is no valid host name"))
 
         thread = threading.Thread(target=look_up, daemon=True)
         thread.start()
@@ -554,11 +557,11 @@ class _Backend(httpcore.NetworkBackend):
             if thread.is_alive():
                 raise NetworkFailed(f"cannot resolve {host}: the name service did not answer in time")
             return []
-        if isinstance(found[0], Exception):
-            error = NetworkFailed(f"cannot resolve {host}: {_strerror(found[0])}")
-            error.retryable = getattr(found[0], "errno", None) == socket.EAI_AGAIN
-            raise error
-        return list(dict.fromkeys(entry[4][0] for entry in found))
+        if isinstance(found[0], OSError):
+            raise NetworkFailed(
+                f"cannot resolve {host}: {_strerror(found[0])}", retryable=found[0].errno == socket.EAI_AGAIN
+            )
+        return list(dict.fromkeys(entry[4][0].encode("ascii") for entry in found))
 
 
 class _Stream(httpcore.NetworkStream):
@@ -603,12 +606,9 @@ class _Stream(httpcore.NetworkStream):
 
 
 def _wire_headers(request: HttpRequest) -> list[tuple[bytes, bytes]]:
-    headers = {
-        "User-Agent": _USER_AGENT,
-        "Accept": "*/*",
-        "Accept-Encoding": "identity",
-        **request.headers,
-    }
+    given = {name.lower() for name in request.headers}
+    defaults = {"User-Agent": _USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
+    headers = {name: value for name, value in defaults.items() if name.lower() not in given} | dict(request.headers)
     if request.body is not None:
         headers["Content-Length"] = str(len(request.body))
     try:
