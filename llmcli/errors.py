@@ -49,8 +49,9 @@ class LlmError(Exception):
     """
     The base of all: one line that says what happened, and at most one that says what to do next.
 
-    `retryable`: the same request may work later; said only where this error differs from its class. `retry_after`: seconds, as the provider said. `retry_ok`: the
-    provider's own word (`x-should-retry`), which beats every rule of ours; `None` when it said nothing.
+    `retryable`: the same request may work later; it need be said only where an error differs from its class.
+    `retry_after`: seconds, as the provider said. `retry_ok`: the provider's own word (`x-should-retry`), which beats
+    every rule of ours; `None` when it said nothing.
     """
 
     status: ClassVar[int] = 1

@@ -1,5 +1,5 @@
 """
-Bytes to records, however the bytes were cut. Layer 0: knows only errors.
+Bytes to records, however the bytes were cut. Layer 0: knows only errors and types.
 
 A framing is push-based: `feed(bytes)` returns the records that became complete, `end()` those that the end of the
 body completes. A million one-byte chunks cost linear time, because only new bytes are searched. `keep_alives` grows
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import ClassVar, NamedTuple, NoReturn, Protocol
 
 from llmcli.errors import ProviderFailed
+from llmcli.types import Json
 
 RECORD_LIMIT = 16 * 1024 * 1024  # bytes; no API sends a longer event, and a server must not fill our memory
 _RETRY_DIGITS = 18  # of milliseconds; Python refuses to read numbers of thousands of digits
@@ -107,6 +108,25 @@ def malformed(text: str, exc: Exception) -> ProviderFailed:
 
 def _escaped(text: str) -> str:
     return text.encode("unicode_escape").decode("ascii")
+
+
+def as_object(value: object) -> dict[str, Json]:
+    """The value if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_text(value: object) -> str:
+    """The value if it is text, else an empty one."""
+    return value if isinstance(value, str) else ""
+
+
+def parse_object(text: str) -> dict[str, Json] | None:
+    """The JSON object that a text is (the arguments of a tool call), or `None` if it is none."""
+    try:
+        document = parse_json(text)
+    except ProviderFailed:
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def decode_body(body: bytes) -> str:

@@ -12,8 +12,8 @@ from os.path import commonprefix
 MASK = "***"
 _SHORTEST = 6  # a shorter "secret" would blank out ordinary words
 _RUN = r"[\w\-*]+"  # what a starred-out key is made of
-_AFTER_A_CUT = tuple(" \t\r\n…\"'`;,)]\\")  # what may stand where the rest of a text was cut off; \ begins JSON's escapes
-_BEFORE_A_CUT = ("…", r"\u2026")
+_AFTER_A_CUT = tuple(" \t\r\n…\"'`;,)]\\")  # what may follow a text whose end was cut off; \ begins JSON's escapes
+_BEFORE_A_CUT = ("…", r"\u2026")  # what we write where a beginning was cut off, and how JSON may write that
 _SECRET_HEADERS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie",
                    "set-cookie")  # fmt: skip
 
@@ -74,7 +74,7 @@ def _without_start(text: str, form: str, borders: tuple[str, ...]) -> str:
     pieces: list[str] = []
     done, start = 0, text.find(head)
     while start >= 0:
-        end = start + len(commonprefix((form, text[start : start + len(form)])))
+        end = start + len(commonprefix((form, text[start : start + len(form)])))  # noqa: RUF071 - these are no paths
         if end == len(text) or text.startswith(borders, end):
             pieces += (text[done:start], MASK)
             done = end

@@ -17,7 +17,7 @@ from typing import ClassVar
 from urllib.parse import urlencode
 
 from llmcli.errors import LlmError, ProviderFailed, RequestRejected, UsageError
-from llmcli.framing import Record, parse_json
+from llmcli.framing import Record, as_object, as_text, parse_json, parse_object
 from llmcli.http_errors import classify_in_stream, describe
 from llmcli.provider import (
     ApiKey,
@@ -195,12 +195,12 @@ class Anthropic(HTTPProvider):
 
     def read_models(self, document: object) -> ModelPage:
         """See `HTTPProvider.read_models`. Other servers give no more than the id."""
-        page = _object(document)
+        page = as_object(document)
         listed = page.get("data")
         if not isinstance(listed, list):
             raise ProviderFailed("the list of models has no data")
-        models = tuple(_model(entry) for entry in map(_object, listed) if entry.get("id"))
-        return ModelPage(models, next=_text(page.get("last_id")) or None if page.get("has_more") else None)
+        models = tuple(_model(entry) for entry in map(as_object, listed) if entry.get("id"))
+        return ModelPage(models, next=as_text(page.get("last_id")) or None if page.get("has_more") else None)
 
 
 # --- our messages -> their turns ------------------------------------------------------------------
@@ -263,16 +263,8 @@ def _block(part: Part) -> dict[str, Json] | None:
 
 def _input(call: ToolCall) -> Json:
     """The arguments as an object; what is none goes back as the documentation of tool streaming advises, wrapped."""
-    arguments = _parsed(call.arguments)
+    arguments = parse_object(call.arguments)
     return {"INVALID_JSON": call.arguments} if arguments is None else arguments
-
-
-def _parsed(arguments: str) -> dict[str, Json] | None:
-    try:
-        document = parse_json(arguments)
-    except ProviderFailed:
-        return None
-    return document if isinstance(document, dict) else None
 
 
 def _room(message: str) -> int:
@@ -309,18 +301,18 @@ class _Reader(Reader):
         """See `Reader.feed`. The type stands in the data; of the names of SSE events only `error` says more."""
         if record.event == "error":
             raise classify_in_stream(describe(record.data.encode()))
-        event = _object(parse_json(record.data))
+        event = as_object(parse_json(record.data))
         match event.get("type"):
             case "content_block_delta":
-                return self._delta(_index(event), _object(event.get("delta")))
+                return self._delta(_index(event), as_object(event.get("delta")))
             case "content_block_start":
-                return self._begin(_index(event), _object(event.get("content_block")))
+                return self._begin(_index(event), as_object(event.get("content_block")))
             case "content_block_stop":
                 return self._complete(_index(event))
             case "message_start":
-                return self._describe(_object(event.get("message")))
+                return self._describe(as_object(event.get("message")))
             case "message_delta":
-                return self._stop(_object(event.get("delta")), _object(event.get("usage")))
+                return self._stop(as_object(event.get("delta")), as_object(event.get("usage")))
             case "message_stop":
                 return self._finish()
         raise_error_in(event)
@@ -328,13 +320,13 @@ class _Reader(Reader):
 
     def whole(self, document: object) -> Iterator[Event]:
         """See `Reader.whole`."""
-        message = _object(document)
+        message = as_object(document)
         content = message.get("content")
         if not isinstance(content, list):
             raise ProviderFailed("the answer has no content")
         yield from self._describe(message)
         for index, block in enumerate(content):
-            yield from self._begin(index, _object(block))
+            yield from self._begin(index, as_object(block))
             yield from self._complete(index)
         yield from self._stop(message, {})
         yield from self._finish()
@@ -343,7 +335,7 @@ class _Reader(Reader):
         told = {name: message[name] for name in ("model", "id") if message.get(name)}
         if told:
             yield Metadata(told)
-        yield from self._count(_object(message.get("usage")))
+        yield from self._count(as_object(message.get("usage")))
 
     def _begin(self, index: int, start: Mapping[str, Json]) -> Iterator[Event]:
         """
@@ -353,26 +345,26 @@ class _Reader(Reader):
         """
         for earlier in [index for index, block in self._blocks.items() if block.start.get("type") in _THINKING]:
             yield from self._complete(earlier)
-        self._blocks[index] = _Block(start, signature=_text(start.get("signature")))
-        if start.get("type") == "text" and (text := _text(start.get("text"))):
+        self._blocks[index] = _Block(start, signature=as_text(start.get("signature")))
+        if start.get("type") == "text" and (text := as_text(start.get("text"))):
             yield TextDelta(text)
-        elif start.get("type") == "thinking" and (text := _text(start.get("thinking"))):
+        elif start.get("type") == "thinking" and (text := as_text(start.get("thinking"))):
             yield ThinkingDelta(text)
 
     def _delta(self, index: int, delta: Mapping[str, Json]) -> Iterator[Event]:
         match delta.get("type"):
             case "text_delta":
-                yield TextDelta(_text(delta.get("text")))
+                yield TextDelta(as_text(delta.get("text")))
             case "thinking_delta":
-                if text := _text(delta.get("thinking")):
+                if text := as_text(delta.get("thinking")):
                     yield ThinkingDelta(text)
             case "signature_delta" if index in self._blocks:
-                self._blocks[index].signature = _text(delta.get("signature"))
+                self._blocks[index].signature = as_text(delta.get("signature"))
             case "input_json_delta" if index in self._blocks:
-                block, fragment = self._blocks[index], _text(delta.get("partial_json"))
+                block, fragment = self._blocks[index], as_text(delta.get("partial_json"))
                 block.fragments.append(fragment)
                 if block.start.get("type") == "tool_use":
-                    yield ToolCallDelta(_text(block.start.get("name")), fragment)
+                    yield ToolCallDelta(as_text(block.start.get("name")), fragment)
 
     def _complete(self, index: int) -> Iterator[Event]:
         """A block is complete. Thinking may have no text at all and must still go back (pipecat-ai/pipecat#5183)."""
@@ -390,12 +382,12 @@ class _Reader(Reader):
 
     def _stop(self, message: Mapping[str, Json], usage: Mapping[str, Json]) -> Iterator[Event]:
         """What is known only at the end: why the model stopped, and what it used."""
-        self._stop_reason = _text(message.get("stop_reason")) or self._stop_reason
+        self._stop_reason = as_text(message.get("stop_reason")) or self._stop_reason
         yield from self._count(usage)
         told: dict[str, Json] = {}
         if message.get("stop_sequence"):
             told["stop_sequence"] = message["stop_sequence"]
-        if details := _object(message.get("stop_details")):
+        if details := as_object(message.get("stop_details")):
             told["stop_details"] = details
             if self._stop_reason == "refusal" and (why := details.get("explanation") or details.get("category")):
                 told["refusal"] = why
@@ -418,7 +410,7 @@ class _Reader(Reader):
         `input_tokens` replaces the cache's counts too: some servers count the cached tokens among it at first and
         apart from it later (maximhq/bifrost#5355).
         """
-        details = _object(usage.get("output_tokens_details"))
+        details = as_object(usage.get("output_tokens_details"))
         told = {name: count for name, count in (*usage.items(), *details.items()) if isinstance(count, int)}
         if not told:
             return
@@ -440,12 +432,12 @@ def _tool_call(index: int, block: _Block) -> ToolCall:
     """A tool without arguments streams nothing but "" (BerriAI/litellm#5064)."""
     arguments = "".join(block.fragments)
     if not arguments.strip():
-        arguments = json.dumps(_object(block.start.get("input")), ensure_ascii=False)
+        arguments = json.dumps(as_object(block.start.get("input")), ensure_ascii=False)
     return ToolCall(
-        id=_text(block.start.get("id")) or f"call_{index}",
-        name=_text(block.start.get("name")),
+        id=as_text(block.start.get("id")) or f"call_{index}",
+        name=as_text(block.start.get("name")),
         arguments=arguments,
-        valid=_parsed(arguments) is not None,
+        valid=parse_object(arguments) is not None,
     )
 
 
@@ -453,14 +445,14 @@ def _model(entry: Mapping[str, Json]) -> Model:
     context_length, max_output_tokens = entry.get("max_input_tokens"), entry.get("max_tokens")
     return Model(
         id=str(entry["id"]),
-        name=_text(entry.get("display_name")) or None,
+        name=as_text(entry.get("display_name")) or None,
         context_length=context_length if isinstance(context_length, int) else None,
         max_output_tokens=max_output_tokens if isinstance(max_output_tokens, int) else None,
-        created=_seconds(_text(entry.get("created_at"))),
+        created=_seconds(as_text(entry.get("created_at"))),
         capabilities=tuple(
             _CAPABILITIES.get(name, name)
-            for name, support in _object(entry.get("capabilities")).items()
-            if _object(support).get("supported")
+            for name, support in as_object(entry.get("capabilities")).items()
+            if as_object(support).get("supported")
         ),
     )
 
@@ -470,17 +462,6 @@ def _seconds(moment: str) -> int | None:
         return int(datetime.fromisoformat(moment).timestamp())
     except ValueError:
         return None
-
-
-# --- JSON that may hold anything ------------------------------------------------------------------
-
-
-def _object(value: object) -> dict[str, Json]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _index(event: Mapping[str, Json]) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from llmcli.errors import ProviderFailed
-from llmcli.framing import Framing, JsonLines, Record, parse_json
+from llmcli.framing import Framing, JsonLines, Record, as_object, parse_json, parse_object
 from llmcli.provider import (
     ApiKey,
     Capabilities,
@@ -160,10 +160,10 @@ class Ollama(HTTPProvider):
 
     def read_models(self, document: object) -> ModelPage:
         """See `HTTPProvider.read_models`."""
-        listed = _object(document).get("models")
+        listed = as_object(document).get("models")
         if not isinstance(listed, list):
             raise ProviderFailed("the list of models has no models")
-        return ModelPage(tuple(_model(entry) for entry in map(_object, listed) if entry.get("name")))
+        return ModelPage(tuple(_model(entry) for entry in map(as_object, listed) if entry.get("name")))
 
 
 def _host_and_port(authority: str) -> tuple[str, str]:
@@ -197,16 +197,8 @@ def _message(message: Message) -> Json:
 
 def _arguments(call: ToolCall) -> Json:
     """The arguments as the object that Ollama requires; what is none is kept as it is, inside one."""
-    arguments = _parsed(call.arguments)
+    arguments = parse_object(call.arguments)
     return {"arguments": call.arguments} if arguments is None else arguments
-
-
-def _parsed(arguments: str) -> dict[str, Json] | None:
-    try:
-        document = parse_json(arguments)
-    except ProviderFailed:
-        return None
-    return document if isinstance(document, dict) else None
 
 
 # --- their answer -> our events -------------------------------------------------------------------
@@ -230,7 +222,7 @@ class _Reader(Reader):
         except ProviderFailed as exc:
             self._malformed = exc
             return iter(())
-        return self._line(_object(line))
+        return self._line(as_object(line))
 
     def end(self) -> Iterator[Event]:
         """See `Reader.end`. If nothing but a malformed line came, that was no answer of Ollama's."""
@@ -240,7 +232,7 @@ class _Reader(Reader):
 
     def whole(self, document: object) -> Iterator[Event]:
         """See `Reader.whole`."""
-        answer = _object(document)
+        answer = as_object(document)
         if not isinstance(answer.get("message"), dict):
             raise ProviderFailed("the answer has no message")
         yield from self._line({**answer, "done": True})
@@ -252,7 +244,7 @@ class _Reader(Reader):
             self._begun = True
             if line.get("model"):
                 yield Metadata({"model": line["model"]})
-        message = _object(line.get("message"))
+        message = as_object(line.get("message"))
         if thinking := message.get("thinking"):
             self._thinks = True
             yield ThinkingDelta(str(thinking))
@@ -274,14 +266,14 @@ class _Reader(Reader):
         if self._thinks:
             yield self._thought()
         for call in calls if isinstance(calls, list) else ():
-            function = _object(_object(call).get("function"))
+            function = as_object(as_object(call).get("function"))
             given = function.get("arguments") or {}
             arguments = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
             yield ToolCall(
-                id=str(_object(call).get("id") or f"call_{self._calls}"),
+                id=str(as_object(call).get("id") or f"call_{self._calls}"),
                 name=str(function.get("name") or ""),
                 arguments=arguments,
-                valid=_parsed(arguments) is not None,
+                valid=parse_object(arguments) is not None,
             )
             self._calls += 1
 
@@ -308,7 +300,7 @@ def _count(line: Mapping[str, Json], name: str) -> int:
 
 
 def _model(entry: Mapping[str, Json]) -> Model:
-    context_length = _object(entry.get("details")).get("context_length")
+    context_length = as_object(entry.get("details")).get("context_length")
     capabilities = entry.get("capabilities")
     names = map(str, capabilities) if isinstance(capabilities, list) else ()
     return Model(
@@ -316,7 +308,3 @@ def _model(entry: Mapping[str, Json]) -> Model:
         context_length=context_length if isinstance(context_length, int) and context_length else None,
         capabilities=tuple(_CAPABILITIES.get(name, name) for name in names),
     )
-
-
-def _object(value: object) -> dict[str, Json]:
-    return value if isinstance(value, dict) else {}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from llmcli.errors import ProviderFailed
-from llmcli.framing import parse_json_stream
+from llmcli.framing import as_text, parse_json_stream
 from llmcli.types import Json, ToolCall, ToolCallDelta
 
 _KNOWN_KEYS = frozenset(("index", "id", "type", "function"))
@@ -70,7 +70,7 @@ class ToolCallAssembler:
         """Take a fragment of a stream, an element of `delta.tool_calls`."""
         function = fragment.get("function")
         function = function if isinstance(function, dict) else {}
-        call_id, name = _text(fragment.get("id")), _text(function.get("name"))
+        call_id, name = as_text(fragment.get("id")), as_text(function.get("name"))
         slot = self._slot(fragment.get("index"), call_id, name)
         slot.id = slot.id or call_id
         if name:
@@ -158,7 +158,3 @@ def _objects(text: str) -> list[object]:
     except ProviderFailed:
         return []
     return documents if all(isinstance(document, dict) for document in documents) else []
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else ""
