@@ -315,8 +315,7 @@ def write_markdown(events: Iterable[Event], sink: Place, look: Look, reply: Call
         )  # fmt: skip
         with console.capture() as capture:
             console.print(Markdown(block, hyperlinks=False))
-        # rich pads every line with spaces, and some blocks with blank lines; a terminal needs neither.
-        shown = re.sub(r"[ \t]+$", "", capture.get(), flags=re.MULTILINE).strip("\n").translate(_ESCAPES_OF_ENTITIES)
+        shown = _trimmed(capture.get()).translate(_ESCAPES_OF_ENTITIES)
         sink.write(f"{shown}\n".encode())
 
     between = b""
@@ -335,6 +334,16 @@ def write_markdown(events: Iterable[Event], sink: Place, look: Look, reply: Call
                 show(blocks.feed(event.text))
     finally:
         show(blocks.end())  # of an answer that was cut, too, all is shown that came
+
+
+_COLOR = r"\x1b\[[0-9;]*m"  # the escape sequences that rich writes
+
+
+def _trimmed(rendered: str) -> str:
+    """What rich rendered, without the blanks that it pads every line with, and the blank lines around some blocks."""
+    lines = [re.sub(rf"[ \t]+((?:{_COLOR})*)$", r"\1", line) for line in rendered.split("\n")]
+    said = [at for at, line in enumerate(lines) if re.sub(_COLOR, "", line).strip()]
+    return "\n".join(lines[said[0] : said[-1] + 1]) if said else ""
 
 
 class Blocks:

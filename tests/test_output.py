@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -137,6 +138,15 @@ def test_markdown_is_rendered_without_trailing_spaces() -> None:
     assert "Some bold text.\n" in shown
     assert "• one\n • two\n" in shown
     assert not [line for line in shown.split("\n") if line != line.rstrip()]
+
+
+def test_between_two_blocks_stands_one_blank_line_in_colour_too() -> None:
+    text = "# Title\n\n| a | b |\n|---|---|\n| c | d |\n\n- one\n\n```py\nx = 1\n```\n\nend\n"
+    shown = written("markdown", *says(text), tty=True, look=Look(width=40, color=True))
+
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in shown.split("\n")]
+    assert "" in lines[1:-1]
+    assert not [at for at, line in enumerate(lines[:-1]) if line == "" == lines[at + 1]]
 
 
 TEXTS = [

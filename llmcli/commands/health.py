@@ -38,7 +38,8 @@ def run(names: Sequence[str], world: World, *, config: str | None, no_config: bo
     if as_json:
         text = json_text(rows) + "\n"
     else:
-        text = as_table(rows, ("id", "ok", "reachable", "key_accepted", "seconds"), width=world.table_width())
+        columns = ("id", "ok", "reachable", "key_accepted", "seconds")
+        text = as_table(rows, columns, width=world.table_width(), spare=("seconds", "reachable"))
     world.print(text)
     errors = [error for _, error in results if error is not None]
     if errors:
