@@ -612,7 +612,7 @@ def _wire_headers(request: HttpRequest) -> list[tuple[bytes, bytes]]:
     if request.body is not None:
         headers["Content-Length"] = str(len(request.body))
     try:
-        return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
+        return [(name.encode("ascii"), value.strip(" \t").encode("latin-1")) for name, value in headers.items()]
     except UnicodeEncodeError:
         raise ConfigurationError(
             "a header of the request holds characters that HTTP does not allow", hint="look at the configured headers"

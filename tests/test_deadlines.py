@@ -182,9 +182,7 @@ def test_an_event_after_keep_alives_begins_the_count_anew() -> None:
     assert deadlines.remaining() == pytest.approx(60)
 
 
-@pytest.mark.parametrize(
-    ("begin", "seconds"), [(Deadlines.connecting, 5), (Deadlines.finishing, LINGER)]
-)
+@pytest.mark.parametrize(("begin", "seconds"), [(Deadlines.connecting, 5), (Deadlines.finishing, LINGER)])
 def test_a_keep_alive_stretches_no_other_wait(begin: Callable[[Deadlines], None], seconds: float) -> None:
     clock = Clock()
     deadlines = deadlines_on(clock)

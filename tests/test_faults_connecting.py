@@ -370,6 +370,17 @@ def test_a_self_signed_certificate_is_trusted_when_it_is_named(
 
 
 @pytest.mark.fault(6)
+@pytest.mark.parametrize("command", ["models list mine", "health mine"])
+def test_every_command_trusts_the_certificates_of_the_environment(
+    llmcli: Program, serve: Serve, tls: ssl.SSLContext, ca_file: str, command: str
+) -> None:
+    server = serve(answers(200, {"data": [{"id": "m"}]}), tls=tls)
+    llmcli.configure(f'[providers.mine]\nadapter = "openai-compatible"\nbase_url = "{server.url}"')
+
+    assert llmcli(*command.split(), env={"LLMCLI_CA_BUNDLE": ca_file}).status == 0
+
+
+@pytest.mark.fault(6)
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"], ids=["missing", "empty", "garbage"])
 def test_a_ca_bundle_that_cannot_be_read_exits_3_and_sends_nothing(
     llmcli: Program, serve: Serve, tls: ssl.SSLContext, tmp_path: Path, content: bytes | None
@@ -675,6 +686,18 @@ def test_a_host_that_no_proxy_names_is_asked_directly(llmcli: Program, serve: Se
 )
 def test_no_proxy_and_loopback_are_matched_by_whole_names(url: str, no_proxy: str, is_direct: bool) -> None:
     assert (proxy_for(url, {"ALL_PROXY": "http://proxy:3128", "NO_PROXY": no_proxy}) is None) is is_direct
+
+
+@pytest.mark.fault(3)
+def test_the_configured_time_to_connect_holds_for_every_command(llmcli: Program) -> None:
+    with full() as port:
+        url = f"http://127.0.0.1:{port}/v1"
+        llmcli.configure(
+            f'[providers.mine]\nadapter = "openai-compatible"\nbase_url = "{url}"\ntimeouts = {{ connect = 0.2 }}'
+        )
+        done = llmcli("models", "list", "mine")
+
+    assert complaint(done, 7).message == f"127.0.0.1:{port}: no connection in 0.2 s"
 
 
 # --- not an API, not here -------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_httpserver import HTTPServer
 
 from llmcli.answer import Call, answer
 from llmcli.errors import Busy, LlmError
@@ -714,6 +715,34 @@ def test_noise_is_shown_in_part_and_escaped(llmcli: Program, serve: Serve) -> No
     assert len(said.message) < 200
 
 
+# --- what the log says, and what is sent ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("script", [says("hello"), answers(200, completion("hello"))])
+def test_the_log_says_how_long_every_answer_was(llmcli: Program, serve: Serve, script: Script) -> None:
+    """A stream is not read beyond its end marker; what was read is counted."""
+    done = llmcli.chat(serve(script).url, "-v", "--log-file", "log", "hi")
+
+    log = [json.loads(line) for line in (llmcli.home / "log").read_text().splitlines()]
+    (body,) = (record for record in log if record["event"] == "body")
+    assert body["bytes"] >= len('{"content": "hello"}')
+    assert body["seconds"] > 0
+    assert f"* body: bytes={body['bytes']}" in done.err
+
+
+@pytest.mark.parametrize("name", ["user-agent", "User-Agent", "ACCEPT-ENCODING"])
+def test_a_configured_header_takes_the_place_of_ours(llmcli: Program, httpserver: HTTPServer, name: str) -> None:
+    """This server joins headers of the same name, so it shows what was sent twice."""
+    httpserver.expect_request("/v1/chat/completions").respond_with_json(completion("hello"))
+    llmcli.configure(
+        f'[providers.mine]\nadapter = "openai-compatible"\nbase_url = "{httpserver.url_for("/v1")}"\n'
+        f'headers = {{ {name} = "mine/1" }}'
+    )
+
+    assert llmcli("chat", "-m", "mine/m", "-n", "hi").text == "hello"
+    assert httpserver.log[0][0].headers[name] == "mine/1"
+
+
 # --- the error as JSON ----------------------------------------------------------------------------
 
 
@@ -729,6 +758,7 @@ def test_with_json_the_last_line_of_stderr_is_the_error_as_a_document(llmcli: Pr
         "code": 6,
         "name": "busy",
         "message": "the provider is busy: slow\ndown",
+        "hint": None,
         "provider": "openai-compatible",
         "http_status": 429,
         "request_id": "req-7",

@@ -1,5 +1,6 @@
 """`llmcli health`: is each provider there, and does it take the key."""
 
+import pytest
 from pytest_httpserver import HTTPServer
 
 from tests.program import Program
@@ -61,6 +62,32 @@ def test_without_names_the_configured_providers_and_echo_are_checked(llmcli: Pro
 
     assert done.status == 0
     assert {row["id"] for row in done.json} == {"echo", "mine"}
+
+
+@pytest.mark.parametrize(("body", "kind"), [("<html>hello</html>", "text/html"), ("hello", "text/plain"), ("", "a/b")])
+def test_a_server_that_answers_anything_is_reachable(
+    llmcli: Program, httpserver: HTTPServer, body: str, kind: str
+) -> None:
+    httpserver.expect_request("/v1/models").respond_with_data(body, content_type=kind)
+    llmcli.configure(table("mine", httpserver.url_for("/v1")))
+
+    done = llmcli("health", "mine", "--json", env={"TEST_KEY": "sk-test-1"})
+
+    (row,) = done.json
+    assert done.status == 8
+    assert (row["ok"], row["reachable"], row["key_accepted"]) == (False, True, None)
+
+
+@pytest.mark.parametrize("adapter", ["openrouter", "llamacpp"])
+def test_where_anybody_may_list_the_models_the_key_is_unknown(
+    llmcli: Program, httpserver: HTTPServer, adapter: str
+) -> None:
+    httpserver.expect_request("/v1/models").respond_with_json({"data": [{"id": "m"}]})
+    llmcli.configure(table("mine", httpserver.url_for("/v1"), adapter))
+
+    done = llmcli("health", "mine", "--json", env={"TEST_KEY": "wrong"})
+
+    assert (done.status, done.json[0]["ok"], done.json[0]["key_accepted"]) == (0, True, None)
 
 
 def test_where_only_a_chat_would_tell_the_key_is_unknown(llmcli: Program, httpserver: HTTPServer) -> None:

@@ -98,6 +98,35 @@ def test_providers_that_fail_in_different_ways_give_status_8(llmcli: Program, ht
     assert llmcli("models", "list", "compatible_x", "compatible_y").status == 8
 
 
+def test_one_without_its_key_does_not_stop_the_others(llmcli: Program) -> None:
+    done = llmcli("models", "list", "openai", "echo")
+
+    assert (done.status, done.text) == (4, "echo/echo\n")
+    assert "no key for openai" in done.err
+    assert "provider=openai]" in done.err
+
+
+def test_a_configured_provider_that_is_wrong_is_said_and_the_others_are_listed(llmcli: Program) -> None:
+    """One that only lacks its key is passed over, as those are that nobody has configured."""
+    llmcli.configure('[providers.work]\nadapter = "opnai"\n\n[providers.openai]\ndefault_model = "gpt"\n')
+
+    done = llmcli("models")
+
+    assert (done.status, done.text) == (3, "echo/echo\n")
+    assert "unknown provider 'opnai'" in done.err
+    assert "openai]" not in done.err
+
+
+def test_the_names_of_models_cannot_play_with_the_terminal(llmcli: Program, httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/v1/models").respond_with_json({"data": [{"id": "small\x1b[2J\u202egpj"}]})
+    configure(llmcli, compatible_a=httpserver.url_for("/v1"))
+
+    done = llmcli("models", "list", "compatible_a", "--json")
+
+    assert done.json[0]["id"] == "small\x1b[2J\u202egpj"
+    assert set("\x1b\u202e").isdisjoint(done.text)
+
+
 @pytest.mark.parametrize("body", ["<html>hello</html>", "", "null"])
 def test_a_list_that_is_none_is_no_traceback(llmcli: Program, httpserver: HTTPServer, body: str) -> None:
     httpserver.expect_request("/v1/models").respond_with_data(body)

@@ -49,6 +49,20 @@ def test_one_mistake_in_a_table_is_shown_there_and_does_not_stop_the_list(llmcli
     assert "problem" not in listed["echo"]
 
 
+def test_the_list_runs_no_key_command(llmcli: Program) -> None:
+    """Each may ask for a password, or take its time."""
+    llmcli.configure(
+        '[providers.work]\nadapter = "openai-compatible"\nbase_url = "https://llm.example.com/v1"\n'
+        'api_key = { command = "touch ran" }\n'
+    )
+
+    row = next(row for row in llmcli("providers", "--json").json if row["id"] == "work")
+    shown = llmcli("providers", "show", "work", "--json").json
+
+    assert (row["key"], shown["key"]) == ("from api_key.command", "from api_key.command")
+    assert not (llmcli.home / "ran").exists()
+
+
 def test_show_tells_all_of_one_provider(llmcli: Program) -> None:
     row = llmcli("providers", "show", "anthropic", "--json").json
 

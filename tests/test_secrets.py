@@ -238,6 +238,81 @@ def test_no_other_command_shows_the_key(
         assert leaks(everything(llmcli, done)) == []
 
 
+def says_in_a_cut_message(connection: Connection) -> None:
+    answers(400, {"error": {"message": "x" * 487 + " " + CANARY}})(connection)
+
+
+def says_in_cut_noise(connection: Connection) -> None:
+    answers(200, "x" * 65 + " " + CANARY + "!" * 100, "text/plain")(connection)
+
+
+def says_at_the_end_of_an_excerpt(connection: Connection) -> None:
+    answers(200, '{"a": !' + "x" * 25 + " " + CANARY + "x" * 100)(connection)
+
+
+def says_at_the_start_of_an_excerpt(connection: Connection) -> None:
+    answers(200, f'["{"x" * 100}{CANARY}", "{"x" * 20}" !')(connection)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [says_in_a_cut_message, says_in_cut_noise, says_at_the_end_of_an_excerpt, says_at_the_start_of_an_excerpt],
+)
+def test_no_part_of_the_key_is_shown_where_a_message_was_cut_inside_it(
+    llmcli: Program, serve: Callable[..., Server], script: Script
+) -> None:
+    source = SOURCES["environment"]
+    plant(llmcli, source, serve(script).url)
+
+    for done in ask(llmcli, source):
+        assert done.status in (5, 8)
+        assert "xxxxx" in done.err, "nothing of the message was shown at all"
+        assert leaks(everything(llmcli, done)) == []
+
+
+@pytest.mark.parametrize(
+    ("header", "secret"),
+    [
+        ('Cookie = "session=TOPSECRET1; theme=dark"', "TOPSECRET1"),
+        ('Authorization = "Bearer TOPSECRET1 "', "TOPSECRET1"),
+        ('X-Auth = "user TOPSECRET1,TOPSECRET2"', "TOPSECRET2"),
+        ('X-Api-Token = "TOPSECRET1 and more"', "TOPSECRET1"),
+        ('Authorization = "Basic dXNlcjpwYXNzd29yZA=="', "dXNlcjpwYXNzd29yZA"),
+    ],
+)
+def test_a_secret_within_a_configured_header_is_shown_nowhere(
+    llmcli: Program, serve: Callable[..., Server], header: str, secret: str
+) -> None:
+    server = serve(answers(400, {"error": {"message": f"cannot read the bearer's {secret}; a dark theme is not it"}}))
+    source = Source(f"headers = {{ {header} }}")
+    plant(llmcli, source, server.url)
+
+    for done in ask(llmcli, source):
+        assert secret in str(server.requests[-1].headers), "it was not even used"
+        assert secret not in everything(llmcli, done)
+        assert "cannot read the bearer's ***; a dark theme is not it" in done.err
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        'api_key = { env = "WORK_KEY" }',
+        'api_key = { env = "WORK_KEY", header = "X-Own" }',
+        'headers = { "X-Api-Key" = "k-42" }',
+        'headers = { "X-Some-Token" = "k-42" }',
+    ],
+)
+def test_a_short_key_is_not_in_the_log_either(llmcli: Program, serve: Callable[..., Server], table: str) -> None:
+    """It is too short to be masked wherever its letters stand, but its header is known."""
+    server = serve(says("hello"))
+    source = Source(table, {"WORK_KEY": "k-42"})
+    plant(llmcli, source, server.url)
+
+    for done in ask(llmcli, source):
+        assert "k-42" in str(server.requests[-1].headers), "it was not even used"
+        assert "k-42" not in everything(llmcli, done)
+
+
 def test_a_crash_shows_no_key(llmcli: Program) -> None:
     llmcli.configure('[providers.echo]\napi_key = { env = "WORK_KEY" }')
     crash = ("chat", "-m", "echo", "-n", "--debug", "-v", "--log-file", "log", "--option", "fail=crash")
@@ -432,6 +507,41 @@ def test_a_key_is_not_sent_in_the_clear(llmcli: Program, serve: Callable[..., Se
 
     assert (done.status, server.accepted) == (2, 0)
     assert "refusing to send the key of openai over plain http" in done.err
+
+
+@pytest.mark.parametrize("url", PUBLIC)
+def test_nor_is_a_header_that_holds_one(llmcli: Program, serve: Callable[..., Server], url: str) -> None:
+    server = serve(says("hello"))
+    llmcli.configure(
+        f'[providers.work]\nadapter = "openai-compatible"\nbase_url = "{url}"\nheaders = {{ X-Api-Token = "{CANARY}" }}'
+    )
+    env = {"http_proxy": f"http://127.0.0.1:{server.port}"}
+
+    done = llmcli("chat", "-m", "work/m", "-n", "hi", env=env)
+
+    assert (done.status, server.accepted) == (2, 0)
+    assert "refusing to send the key of work over plain http" in done.err
+
+
+@pytest.mark.parametrize("how", ["environment", "configuration"])
+@pytest.mark.parametrize("what", ['api_key = { env = "WORK_KEY" }', 'headers = { X-Api-Token = "sk-token-1" }'])
+def test_a_key_for_a_private_address_is_not_handed_to_a_proxy(
+    llmcli: Program, serve: Callable[..., Server], what: str, how: str
+) -> None:
+    server = serve(says("hello"))
+    proxy = f"http://127.0.0.1:{server.port}"
+    table = f'[providers.work]\nadapter = "openai-compatible"\nbase_url = "http://10.1.2.3:8000/v1"\n{what}\n'
+    llmcli.configure(table + (f'proxy = "{proxy}"\n' if how == "configuration" else ""))
+    env = {"WORK_KEY": CANARY, **({"http_proxy": proxy} if how == "environment" else {})}
+
+    done = llmcli("chat", "-m", "work/m", "-n", "--retries", "0", "hi", env=env)
+
+    assert (done.status, server.accepted) == (2, 0)
+    assert "refusing to send the key of work in the clear to proxy http://127.0.0.1" in done.err
+    assert ("NO_PROXY=10.1.2.3" if how == "environment" else 'proxy = ""') in done.err
+
+    exempt = llmcli("chat", "-m", "work/m", "-n", "--dry-run", "hi", env={**env, "NO_PROXY": "10.1.2.3"})
+    assert exempt.status == (0 if how == "environment" else 2)
 
 
 @pytest.mark.parametrize("url", PUBLIC)

@@ -5,10 +5,12 @@ times. A fresh interpreter does the work and then says what it has loaded.
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
 from tests.program import PATIENCE, Program
+from tests.servers import Server, says
 
 HEAVY = ("asyncio", "httpx", "importlib.metadata", "rich", "tomllib")
 NETWORK = ("httpcore", "logging", "ssl", "socket")  # httpcore loads logging
@@ -79,6 +81,16 @@ def test_an_answer_over_http_loads_the_engine_and_not_all_of_httpx(llmcli: Progr
 
     assert "llmcli.providers.vendors" in modules
     assert among(modules, *HEAVY, "llmcli.providers.anthropic", "llmcli.providers.ollama") == []
+
+
+def test_connecting_to_an_address_loads_no_codec_of_international_names(
+    llmcli: Program, serve: Callable[..., Server]
+) -> None:
+    url = serve(says("hello")).url
+    modules = loaded_by(llmcli, f"chat -p openai-compatible --base-url {url} -m m -n hello")
+
+    assert "llmcli.transport" in modules
+    assert among(modules, "encodings.idna", "stringprep") == []
 
 
 def test_a_configuration_is_what_loads_the_parser_of_toml(llmcli: Program) -> None:
