@@ -9,7 +9,6 @@ from typing import Any
 from llmcli.answer import prepared
 from llmcli.commands.setup import Ready
 from llmcli.errors import RequestRejected
-from llmcli.output import Stdout
 from llmcli.provider import HTTPProvider
 from llmcli.types import ChatRequest, HttpRequest
 from llmcli.world import World
@@ -30,10 +29,11 @@ def show_request(
         raise RequestRejected(f"{provider.config.id} sends no HTTP request that could be shown")
     has_key = ready.secret is not None or provider.api_key.required
     wire = prepared(provider, provider.chat_request(request, stream=stream), _KEY_PLACE if has_key else None)
+    masked = world.redactor.clean_headers(wire.headers)
+    shown = {name: value if _KEY_PLACE in value else masked[name] for name, value in wire.headers.items()}
+    wire = HttpRequest(wire.method, wire.url, shown, wire.body)
     text = as_curl(wire, _key_for_shell(ready, key_file), ca_bundle) if curl else _as_json(wire)
-    sink = Stdout(world.stdout)
-    sink.write((world.redactor.clean(text) + "\n").encode())
-    sink.commit()
+    world.print(f"{text}\n")
 
 
 def _as_json(wire: HttpRequest) -> str:
