@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from typer.main import get_command
 
 from llmcli import registry
-from llmcli.cli import app
+from llmcli.cli import command_line
 
 HERE = Path(__file__).parent
 PROVIDER_OPTIONS = {"--provider", "--model", "--fallback"}
@@ -46,7 +46,7 @@ class Command(NamedTuple):
 
 def main() -> int:
     """Write or check the three scripts."""
-    commands = list(_walk((), get_command(app)))
+    commands = list(_walk((), get_command(command_line())))
     stale = []
     for name, text in {"llmcli.bash": bash(commands), "_llmcli": zsh(commands), "llmcli.fish": fish(commands)}.items():
         path = HERE / name

@@ -17,20 +17,8 @@ from llmcli.errors import LlmError, UsageError
 from llmcli.output import Printed, ReaderGone, Stdout, error_document, error_line, json_text
 from llmcli.world import World
 
-app = typer.Typer(
-    name="llmcli",
-    help="Talk to any language model from shell scripts and pipes.",
-    epilog="Exit statuses: 0 ok, 2 usage, 3 configuration, 4 key, 5 rejected, 6 busy, 7 network, 8 provider, 9 quota, "
-    "10 incomplete, 11 output, 12 finished early (--strict), 13 form.",
-    rich_markup_mode=None,
-    add_completion=False,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 models_app = typer.Typer(help="List the models of each provider.", rich_markup_mode=None)
 providers_app = typer.Typer(help="List the providers, or show all of one.", rich_markup_mode=None)
-app.add_typer(models_app, name="models")
-app.add_typer(providers_app, name="providers")
 
 _Config = Annotated[
     str | None,
@@ -46,7 +34,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def root(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_version)
@@ -55,10 +42,6 @@ def root(
     """Talk to any language model from shell scripts and pipes."""
 
 
-@app.command(
-    epilog='A prompt from a variable is written after `--`: llmcli chat -n -- "$question". '
-    "Exit statuses: docs/exit-status.md."
-)
 def chat(
     ctx: typer.Context,
     prompt: Annotated[
@@ -163,7 +146,6 @@ def _list_models(
     command.run(names, world, config=config, no_config=no_config, as_json=json)
 
 
-@app.command()
 def health(
     ctx: typer.Context,
     provider: Annotated[list[str] | None, typer.Argument(metavar="[PROVIDER]...", help="Ids; default: all that have their key.")] = None,
@@ -205,11 +187,39 @@ def providers_show(
     command.show(provider, world, config=config, no_config=no_config, as_json=json)
 
 
+def command_line(first: str | None = None) -> typer.Typer:
+    """
+    The commands that a command line with this first word can mean: all of them, or `chat` alone. typer builds the
+    parser of every command that it is given, and a call in a loop should pay for its own only.
+    """
+    app = typer.Typer(
+        name="llmcli",
+        help="Talk to any language model from shell scripts and pipes.",
+        epilog="Exit statuses: 0 ok, 2 usage, 3 configuration, 4 key, 5 rejected, 6 busy, 7 network, 8 provider, 9 quota, "
+        "10 incomplete, 11 output, 12 finished early (--strict), 13 form.",
+        rich_markup_mode=None,
+        add_completion=False,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(root)
+    app.command(
+        epilog='A prompt from a variable is written after `--`: llmcli chat -n -- "$question". '
+        "Exit statuses: docs/exit-status.md."
+    )(chat)
+    if first != "chat":
+        app.command()(health)
+        app.add_typer(models_app, name="models")
+        app.add_typer(providers_app, name="providers")
+    return app
+
+
 def run(argv: list[str], *, started: float, stdin: int | None = 0) -> int:
     """Run a command line and return its exit status. The only place that catches everything."""
     world = World(dict(os.environ), _config_directory(), stdin=stdin, started=started)
     try:
         sys.stdout = io.TextIOWrapper(Printed(Stdout()), encoding="utf-8", write_through=True)
+        app = command_line(argv[0] if argv else None)
         return int(app(argv, prog_name="llmcli", standalone_mode=False, obj=world) or 0)
     except ReaderGone:
         signals.die(signals.SIGPIPE)

@@ -10,7 +10,6 @@ calls together; each rule below names a public report of it.
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 from llmcli.errors import ProviderFailed
 from llmcli.framing import as_text, parse_json_stream
@@ -24,14 +23,14 @@ def new_call_id() -> str:
     return f"call_{os.urandom(12).hex()}"
 
 
-@dataclass(slots=True)
 class _Slot:
     """A call that is being put together. `pieces` are its arguments so far."""
 
-    id: str = ""
-    name: str = ""
-    pieces: list[str] = field(default_factory=list)
-    opaque: dict[str, Json] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.id = ""
+        self.name = ""
+        self.pieces: list[str] = []
+        self.opaque: dict[str, Json] = {}
 
     def has_arguments(self) -> bool:
         return any(self.pieces)
