@@ -766,6 +766,22 @@ def test_what_an_api_tells_never_replaces_what_json_promises(llmcli: Program, se
     assert metadata["upstream_provider"] == "DeepInfra"
 
 
+def test_a_gateway_s_metadata_cannot_rewrite_the_finish_reason(llmcli: Program, serve: Serve) -> None:
+    told = {**completion("hi"), "metadata": {"finish_reason": "zzz", "route": "a"}}
+    url = serve(answers(200, told)).url
+
+    metadata = llmcli("chat", "-p", "gateway", "--base-url", url, "-n", "--json", "hi").json["metadata"]
+
+    assert (metadata["finish_reason"], metadata["route"]) == ("stop", "a")
+
+
+def test_a_total_timeout_of_0_is_none_for_stdin_too(sh: Shell) -> None:
+    """The read cannot begin before the writer is ready: the FIFO is opened while the program already waits."""
+    done = sh("mkfifo late; (exec 3>late; sleep 0.5; echo later >&3) & llmcli chat -m echo --timeout 0 say < late")
+
+    assert (done.status, done.text) == (0, "say\n\nlater")
+
+
 def test_an_attempt_that_failed_leaves_nothing_in_the_metadata(llmcli: Program, serve: Serve) -> None:
     role = event({"id": "old", "citations": ["old"], "choices": [{"index": 0, "delta": {"role": "assistant"}}]})
     busy = event({"error": {"type": "overloaded_error", "message": "busy"}})

@@ -22,7 +22,7 @@ from llmcli.output import FORMATS, Look, OutputFile, Place, Sink, Stdout, extrac
 from llmcli.provider import HTTPProvider
 from llmcli.retry import RetryPolicy
 from llmcli.transport import Log, no_log
-from llmcli.types import ChatRequest, Event, Json, Message, Reply, ToolCall, message
+from llmcli.types import ChatRequest, Event, Json, Message, Reply, Timeouts, ToolCall, message
 from llmcli.world import World
 
 _FALLBACK_STATUSES = frozenset({4, 6, 7, 8, 9})
@@ -85,7 +85,7 @@ def run(arguments: Arguments, world: World) -> None:
     targets = [registry.resolve(arguments.model, arguments.provider, config)]
     targets += [registry.resolve(name, None, config) for name in arguments.fallback]
     job = _first_job(targets, arguments, config, world)
-    messages = _messages(arguments, job.ready.setup.timeouts.total, world)
+    messages = _messages(arguments, _timeouts(job.ready, arguments).total, world)
     if arguments.dry_run or arguments.curl:
         request = job.request._replace(messages=messages)
         stream = streams(job.ready.provider, arguments.stream)
@@ -225,8 +225,7 @@ def _format(arguments: Arguments, world: World) -> str:
 
 
 def _messages(arguments: Arguments, total: float | None, world: World) -> tuple[Message, ...]:
-    timeout = total if arguments.timeout is None else arguments.timeout
-    prompt = read_prompt(arguments.prompt, arguments.file, no_stdin=arguments.no_stdin, timeout=timeout, world=world)
+    prompt = read_prompt(arguments.prompt, arguments.file, no_stdin=arguments.no_stdin, timeout=total, world=world)
     system = (message("system", as_text(arguments.system)),) if arguments.system else ()
     return (*system, message("user", prompt))
 
@@ -305,17 +304,22 @@ def _ask(
     _close_up(fold, arguments, world, log, form)
 
 
-def _call(ready: Ready, arguments: Arguments, world: World, log: Log) -> Call:
+def _timeouts(ready: Ready, arguments: Arguments) -> Timeouts:
+    """Those of the flags, else of the configuration; 0 is none."""
     given = {
         "connect": arguments.connect_timeout,
         "first": arguments.first_timeout,
         "idle": arguments.idle_timeout,
         "total": arguments.timeout,
     }
+    return with_times(ready.setup.timeouts, given)
+
+
+def _call(ready: Ready, arguments: Arguments, world: World, log: Log) -> Call:
     return Call(
         transport_for(ready, world, ca_bundle=arguments.ca_bundle, log=log),
         ready.secret.value if ready.secret else None,
-        with_times(ready.setup.timeouts, given),
+        _timeouts(ready, arguments),
         RetryPolicy(
             2 if arguments.retries is None else arguments.retries,
             60.0 if arguments.retry_max_wait is None else arguments.retry_max_wait,
