@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -739,8 +740,13 @@ def test_nothing_is_kept_that_was_not_asked_for(llmcli: Program) -> None:
 # --- what a review found --------------------------------------------------------------------------
 
 
-def test_notes_come_after_the_text_that_they_are_about(sh: Shell) -> None:
-    told = sh("llmcli chat -m echo -n --usage --option fail=length hello world 2>&1").text
+def test_notes_come_after_the_text_that_they_are_about(sh: Shell, serve: Serve) -> None:
+    def burst(connection: Connection) -> None:
+        pieces = b"".join([delta("hello "), delta("world"), finish("length"), DONE])
+        connection.send(STREAM_HEAD + chunk(pieces) + b"0\r\n\r\n")
+
+    url = serve(burst).url
+    told = sh(f"llmcli chat -p openai-compatible --base-url {url} -m m -n --usage hi 2>&1").text
 
     assert told.startswith("hello worldllmcli: ")
 
@@ -775,9 +781,14 @@ def test_a_gateway_s_metadata_cannot_rewrite_the_finish_reason(llmcli: Program, 
     assert (metadata["finish_reason"], metadata["route"]) == ("stop", "a")
 
 
-def test_a_total_timeout_of_0_is_none_for_stdin_too(sh: Shell) -> None:
-    """The read cannot begin before the writer is ready: the FIFO is opened while the program already waits."""
-    done = sh("mkfifo late; (exec 3>late; sleep 0.5; echo later >&3) & llmcli chat -m echo --timeout 0 say < late")
+def test_a_total_timeout_of_0_is_none_for_stdin_too(llmcli: Program) -> None:
+    with watched(llmcli.start("chat", "-m", "echo", "--timeout", "0", "say", stdin=subprocess.PIPE)) as process:
+        assert b"waiting for stdin" in read_until(process.stderr, b"\n")
+        assert process.stdin is not None
+        process.stdin.write(b"later")
+        process.stdin.close()
+        process.stdin = None  # nothing is left to send
+        done = ended(process)
 
     assert (done.status, done.text) == (0, "say\n\nlater")
 

@@ -1127,7 +1127,8 @@ def test_until_the_first_word_the_first_timeout_holds(llmcli: Program, serve: Se
     """A model may think for long after it has said that it is the assistant."""
 
     def role(connection: Connection) -> None:
-        connection.send(STREAM_HEAD + chunk(event({"choices": [{"index": 0, "delta": {"role": "assistant"}}]})))
+        choice = {"index": 0, "delta": {"role": "assistant"}}
+        connection.send(STREAM_HEAD + chunk(event({"id": "c1", "model": "m", "choices": [choice]})))
         connection.wait_until_gone()
 
     done = llmcli.chat(serve(role).url, "--first-timeout", "0.4", "--idle-timeout", "0.05", "hi")
