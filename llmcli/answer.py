@@ -22,9 +22,9 @@ from llmcli.errors import (
     ProviderFailed,
     RequestRejected,
 )
-from llmcli.framing import decode_body
+from llmcli.framing import Framing, decode_body
 from llmcli.http_errors import request_id
-from llmcli.provider import HTTPProvider, NativeProvider, Provider, Reader, read_whole, with_headers
+from llmcli.provider import HTTPProvider, NativeProvider, Provider, Reader, with_headers
 from llmcli.retry import RetryPolicy
 from llmcli.transport import Log, Response, Transport, no_log
 from llmcli.types import (
@@ -207,7 +207,7 @@ def _over_http(
                 provider.read_error(response.status, response.headers, response.excerpt()), wire, response.status
             )
         try:
-            yield from _read(provider, response, deadlines, stream=stream)
+            yield from _read(provider, request, response, deadlines, stream=stream)
         except LlmError as exc:
             exc.request_id = exc.request_id or request_id(response.headers)
             raise
@@ -222,20 +222,24 @@ def _with_request(error: LlmError, wire: HttpRequest, status: int) -> LlmError:
     return error
 
 
-def _read(provider: HTTPProvider, response: Response, deadlines: Deadlines, *, stream: bool) -> Iterator[Event]:
+def _read(
+    provider: HTTPProvider, request: ChatRequest, response: Response, deadlines: Deadlines, *, stream: bool
+) -> Iterator[Event]:
     """Read an answer that may be whole or in pieces, whatever was asked for and whatever its content type says."""
+    reader, framing = provider.reader(request), provider.framing()
     chunks = response.chunks()
-    head = _first_bytes(chunks)
+    head = _raw_head(chunks) if reader.plain else _first_bytes(chunks)
     if not head:
         raise ProviderFailed("the provider sent an empty answer", http_status=response.status)
     page = response.headers.get("content-type", "").startswith("text/html") and not head.startswith(_API_STARTS)
-    if page or head[:1] == b"<":
+    if page or (head[:1] == b"<" and not reader.plain):
         raise _web_page(response.status)
-    reader, framing = provider.reader(), provider.framing()
-    if head[:1] in framing.whole_starts or not (stream or head.startswith(_STREAM_STARTS)):
+    if _is_whole(reader, framing, head, stream=stream):
         whole = Response(response.status, {}, chain((head,), chunks))
-        yield from read_whole(reader, whole.read())
+        _check_end(response, needed=reader.plain)
+        yield from reader.body(whole.read())
         return
+    _check_end(response, needed=reader.ends_with_body)
     progress = _Progress(reader, deadlines)
     heard = head.startswith(_STREAM_STARTS)
     for chunk in _until_cut(chain((head,), chunks), progress):
@@ -321,6 +325,27 @@ def _ended(reader: Reader) -> Iterator[Event]:
         if type(event) is Finish:
             return
     raise ProviderFailed("the stream ended without its end marker")
+
+
+def _is_whole(reader: Reader, framing: Framing, head: bytes, *, stream: bool) -> bool:
+    """Whether a body that begins with `head` is a whole answer; one of plain text is what it was asked to be."""
+    if reader.plain:
+        return not stream
+    return head[:1] in framing.whole_starts or not (stream or head.startswith(_STREAM_STARTS))
+
+
+def _check_end(response: Response, *, needed: bool) -> None:
+    """Where nothing but the end of the body says that an answer is whole, that end must be told from a cut."""
+    if needed and not {"content-length", "transfer-encoding"} & response.headers.keys():
+        raise ProviderFailed(
+            "nothing tells whether the answer is whole: its body has neither a length nor chunks",
+            hint="an end marker in the stream would (`end` of its table)",
+        )
+
+
+def _raw_head(chunks: Iterator[bytes]) -> bytes:
+    """The first bytes as they are."""
+    return next((chunk for chunk in chunks if chunk), b"")
 
 
 def _first_bytes(chunks: Iterator[bytes]) -> bytes:

@@ -16,7 +16,7 @@ from math import isfinite
 from typing import Any, NamedTuple, cast
 
 from llmcli.errors import AuthenticationFailed, ConfigurationError, UsageError
-from llmcli.provider import ApiKey, Provider
+from llmcli.provider import ApiKey, ConfigKey, Provider
 from llmcli.types import NOTHING, Json, ProviderConfig, Timeouts
 
 Table = Mapping[str, Any]
@@ -61,7 +61,7 @@ PROVIDER_KEYS: dict[str, Key] = {
     "base_url": Key(_TEXT, "Where the API is."),
     "default_model": Key(_TEXT, "The model when only the provider is named."),
     "api_key": Key(_TABLE, "Where the key comes from and where it goes; see below."),
-    "headers": Key(_TABLE, "Headers of every request."),
+    "headers": Key(_TABLE, "Headers of every request; `${NAME}` in one is an environment variable.", items=str),
     "allow_http": Key(_FLAG, "Send a key over plain http to an address that is neither loopback nor private."),
     "proxy": Key(_TEXT, "The proxy for this provider; empty: none."),
     "ca_bundle": Key(_TEXT, "A file or hashed directory of certificates to trust instead of the system's."),
@@ -78,7 +78,10 @@ API_KEY_KEYS: dict[str, Key] = {
     "command": Key(_TEXT, "A command that prints it (no shell)."),
     "file": Key(_TEXT, "A file that holds it."),
     "header": Key(_TEXT, "The header that it goes into."),
-    "scheme": Key(_TEXT, "The word before it in the header; empty: none."),
+    "scheme": Key(_TEXT, "The word before it in the header; empty: none. `Basic` encodes a key `user:password`."),
+    "query": Key(
+        _TEXT, "The parameter of the query that it goes into; servers and proxies write URLs into their logs."
+    ),
 }
 SETTING_KEYS: dict[str, Key] = {
     "temperature": Key(_NUMBER, "Sampling temperature."),
@@ -238,17 +241,22 @@ def provider_setup(
     """
     table, names = _table_for(config, provider_id, cls, model)
     path = config.sources.get(provider_id, "")
+    place = f"{path}: providers.{provider_id}" if path else f"providers.{provider_id}"
+    headers = {
+        name: _with_variables(value, env, f"{place}.headers.{name}") for name, value in table.get("headers", {}).items()
+    }
     env = env if provider_id == cls.id else {}
     return ProviderSetup(
         ProviderConfig(
             id=provider_id,
-            base_url=_base_url(table, cls, env, base_url, f"{path}: providers.{provider_id}.base_url"),
+            base_url=_base_url(table, cls, env, base_url, f"{place}.base_url"),
             default_model=table.get("default_model"),
-            headers={name: str(value) for name, value in table.get("headers", {}).items()},
+            headers=headers,
             settings=table.get("settings", {}),
             options=table.get("options", {}),
             models=names,
             own=_own_values(table, cls, env),
+            place=place,
         ),
         api_key=table.get("api_key", {}),
         timeouts=with_times(Timeouts(), {**config.timeouts, **table.get("timeouts", {})}),
@@ -288,6 +296,20 @@ def _base_url(table: Table, cls: type[Provider], env: Mapping[str, str], flag: s
     return url
 
 
+def _with_variables(text: str, env: Mapping[str, str], place: str) -> str:
+    """The text with the environment variables that it names as `${NAME}`. Raises `ConfigurationError` without one."""
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1]
+        if not env.get(name, "").strip():
+            raise ConfigurationError(
+                f"{place}: the environment variable {name} is {'empty' if name in env else 'not set'}"
+            )
+        return env[name].strip()
+
+    return re.sub(r"\$\{(\w+)\}", value, text)
+
+
 def _own_values(table: Table, cls: type[Provider], env: Mapping[str, str]) -> dict[str, Json]:
     """The values of the keys that the class declares for itself: of the table, else of the environment."""
     own: dict[str, Json] = {}
@@ -309,11 +331,17 @@ def with_times(timeouts: Timeouts, seconds: Mapping[str, float | None]) -> Timeo
 
 
 def _check_provider(table: Table, cls: type[Provider], path: str, prefix: str) -> None:
-    own = {name: Key((key.type,), key.help) for name, key in cls.config_keys.items()}
-    check_table(table, PROVIDER_KEYS | own, path, prefix)
+    check_table(table, PROVIDER_KEYS | _keys(cls.config_keys), path, prefix)
+    for name, key in cls.config_keys.items():
+        if key.keys is not None:
+            check_table(table.get(name, {}), _keys(key.keys), path, f"{prefix}.{name}")
     check_table(table.get("timeouts", {}), TIMEOUT_KEYS, path, f"{prefix}.timeouts")
     check_table(table.get("api_key", {}), API_KEY_KEYS, path, f"{prefix}.api_key")
     check_table(table.get("settings", {}), SETTING_KEYS, path, f"{prefix}.settings")
+
+
+def _keys(declared: Mapping[str, ConfigKey]) -> dict[str, Key]:
+    return {name: Key(_NUMBER if key.type is float else (key.type,), key.help) for name, key in declared.items()}
 
 
 def _deep_merge(below: Table, above: Table) -> dict[str, Any]:

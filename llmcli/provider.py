@@ -31,7 +31,8 @@ class ApiKey(NamedTuple):
     How a provider takes its key, and where a person gets one.
 
     `env`: environment variables, in their order. `header` and `scheme`: where the key goes (`Authorization: Bearer`).
-    `label`, `placeholder`, `hint`: what `providers show` and the login ask with.
+    `query`: the parameter of the query that takes it instead of a header. `label`, `placeholder`, `hint`: what
+    `providers show` and the login ask with.
     """
 
     required: bool = True
@@ -41,6 +42,7 @@ class ApiKey(NamedTuple):
     label: str = "API key"
     placeholder: str = "sk-..."
     hint: str = ""
+    query: str = ""
 
 
 class Capabilities(NamedTuple):
@@ -76,11 +78,16 @@ class Option(NamedTuple):
 
 
 class ConfigKey(NamedTuple):
-    """A configuration key of a provider's own: what it means, and the environment variables that may hold it."""
+    """
+    A configuration key of a provider's own: what it means, the environment variables that may hold it, and its type.
+
+    `keys`: the keys of its table, where it is one (`type=dict`); a table without declared keys may hold anything.
+    """
 
     help: str
     env: tuple[str, ...] = ()
     type: type = str
+    keys: "Mapping[str, ConfigKey] | None" = None
 
 
 class Provider:
@@ -161,9 +168,15 @@ class Reader:
 
     `complete` becomes True when the protocol's terminal marker was seen: from then on a cut connection loses nothing.
     The driver stops reading at the `Finish` event.
+
+    `plain`: the answer is text itself and no document, so nothing in front of it is skipped and it may begin with `<`.
+    `ends_with_body`: the protocol has no end marker but the end of the body, so the driver takes only a body whose
+    end can be told from a cut one (a length, or chunks).
     """
 
     complete: bool = False
+    plain: bool = False
+    ends_with_body: bool = False
 
     @abstractmethod
     def feed(self, record: Record) -> Iterator[Event]:
@@ -172,6 +185,20 @@ class Reader:
     @abstractmethod
     def whole(self, document: object) -> Iterator[Event]:
         """Read an answer that came whole, as parsed JSON. Must end with `Finish`."""
+
+    def body(self, body: bytes) -> Iterator[Event]:
+        """
+        Read the whole body of an answer that came in one piece: JSON, which goes to `whole`, unless it is overridden.
+        Blank space before the document is a keep-alive of some services.
+
+        Raises the provider's error that the document reports, or `ProviderFailed` when it is empty or no JSON.
+        """
+        text = decode_body(body).strip()
+        if not text:
+            raise ProviderFailed("the provider sent an empty answer")
+        document = parse_json(text)
+        raise_error_in(document)
+        return self.whole(document)
 
     def end(self) -> Iterator[Event]:
         """The records have ended. Yield what was held back and `Finish` if the marker was seen, else nothing."""
@@ -200,18 +227,21 @@ class HTTPProvider(Provider):
         """What lists the models (from `cursor` on), or `None` where the API cannot."""
         return None
 
+    def health_request(self) -> HttpRequest | None:
+        """A question that shows whether the service is there, where it has a better one than its list of models."""
+        return None
+
     def authorize(self, request: HttpRequest, key: str) -> HttpRequest:
         """The request with the key in its place. It sees the finished request, so signing is possible."""
-        value = f"{self.api_key.scheme} {key}" if self.api_key.scheme else key
-        return with_headers(request, {self.api_key.header: value})
+        return with_key(request, self.api_key, key)
 
     def framing(self) -> Framing:
         """How records stand in a streamed body."""
         return SSE()
 
     @abstractmethod
-    def reader(self) -> Reader:
-        """A fresh reader for one answer."""
+    def reader(self, request: ChatRequest) -> Reader:
+        """A fresh reader for the answer to one request, which it may need to know (its stop texts, its tools)."""
 
     def read_models(self, document: object) -> ModelPage:
         """The models in an answer to `models_request`."""
@@ -248,6 +278,20 @@ def with_headers(request: HttpRequest, headers: Mapping[str, str]) -> HttpReques
     return HttpRequest(request.method, request.url, {**kept, **headers}, request.body)
 
 
+def with_key(request: HttpRequest, place: ApiKey, key: str) -> HttpRequest:
+    """The request with the key where `place` says: a parameter of the query, or a header behind its scheme."""
+    if place.query:
+        from urllib.parse import quote
+
+        sign = "&" if "?" in request.url else "?"
+        return request._replace(url=f"{request.url}{sign}{quote(place.query, safe='')}={quote(key, safe='')}")
+    if place.scheme.lower() == "basic" and ":" in key:  # base64 has no colon: what has one is `user:password`
+        from base64 import b64encode
+
+        key = b64encode(key.encode()).decode()
+    return with_headers(request, {place.header: f"{place.scheme} {key}" if place.scheme else key})
+
+
 def json_request(url: str, body: Mapping[str, Json], *, stream: bool = False) -> HttpRequest:
     """
     A POST of a JSON document. Text stays UTF-8: escaping would multiply the size of a large prompt.
@@ -262,20 +306,6 @@ def json_request(url: str, body: Mapping[str, Json], *, stream: bool = False) ->
     except ValueError:
         raise UsageError("the request holds a number that JSON does not have (nan or infinity)") from None
     return HttpRequest("POST", url, headers, encoded)
-
-
-def read_whole(reader: Reader, body: bytes) -> Iterator[Event]:
-    """
-    The events of an answer that came whole. Blank space before the document is a keep-alive of some services.
-
-    Raises the provider's error that it reports, or `ProviderFailed` when it is empty or no JSON.
-    """
-    text = decode_body(body).strip()
-    if not text:
-        raise ProviderFailed("the provider sent an empty answer")
-    document = parse_json(text)
-    raise_error_in(document)
-    return reader.whole(document)
 
 
 def raise_error_in(document: object) -> None:

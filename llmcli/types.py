@@ -242,7 +242,8 @@ class ProviderConfig(NamedTuple):
     """
     The configuration of one provider, resolved from flags, environment, files and defaults.
 
-    `own` holds the values of the configuration keys that the provider's class declares for itself.
+    `own` holds the values of the configuration keys that the provider's class declares for itself. `place` says where
+    all of it stands (`FILE: providers.ID`), for messages about what is wrong in it.
     """
 
     id: str
@@ -253,3 +254,4 @@ class ProviderConfig(NamedTuple):
     options: Mapping[str, Json] = NOTHING
     models: tuple[str, ...] = ()
     own: Mapping[str, Json] = NOTHING
+    place: str = ""

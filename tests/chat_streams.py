@@ -6,8 +6,21 @@ from itertools import chain
 from typing import Any
 
 from llmcli.framing import Framing
-from llmcli.provider import HTTPProvider, Reader, read_whole
-from llmcli.types import Event, Finish, Json, Metadata, TextDelta, ThinkingDelta, ToolCall, Usage
+from llmcli.provider import HTTPProvider, Reader
+from llmcli.types import (
+    ChatRequest,
+    Event,
+    Finish,
+    Json,
+    Metadata,
+    TextDelta,
+    ThinkingDelta,
+    ToolCall,
+    Usage,
+    message,
+)
+
+ASKED = ChatRequest("m", (message("user", "hi"),))
 
 
 def sse(*chunks: object, done: bool = True) -> bytes:
@@ -28,7 +41,7 @@ def whole(finish: str | None = "stop", /, **fields: Any) -> dict[str, Any]:
 
 def stream_events(provider: HTTPProvider, *pieces: bytes) -> Iterator[Event]:
     """The events of a stream that arrives in these pieces. Nothing is read after `Finish`."""
-    reader, framing = provider.reader(), provider.framing()
+    reader, framing = provider.reader(ASKED), provider.framing()
     records = chain(chain.from_iterable(map(framing.feed, pieces)), _late(framing))
     for event in chain(chain.from_iterable(map(reader.feed, records)), _late(reader)):
         yield event
@@ -48,7 +61,7 @@ def read(provider: HTTPProvider, *chunks: object, done: bool = True) -> list[Eve
 
 def read_answer(provider: HTTPProvider, document: object) -> list[Event]:
     """The events of a whole answer."""
-    return list(read_whole(provider.reader(), json.dumps(document).encode()))
+    return list(provider.reader(ASKED).body(json.dumps(document).encode()))
 
 
 def text(events: list[Event]) -> str:

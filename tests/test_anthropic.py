@@ -17,7 +17,6 @@ from llmcli.errors import (
     UnknownModel,
     UsageError,
 )
-from llmcli.provider import read_whole
 from llmcli.providers.anthropic import Anthropic
 from llmcli.types import (
     ChatRequest,
@@ -39,6 +38,7 @@ from llmcli.types import (
     Usage,
     message,
 )
+from tests.chat_streams import ASKED
 
 HELLO = (message("user", "hello"),)
 
@@ -73,7 +73,7 @@ def read(stream: bytes) -> list[Event]:
 
 def _events(chunks: Any) -> Iterator[Event]:
     adapter = provider()
-    framing, reader = adapter.framing(), adapter.reader()
+    framing, reader = adapter.framing(), adapter.reader(ASKED)
     for chunk in chunks:
         for record in framing.feed(chunk):
             yield from reader.feed(record)
@@ -83,7 +83,7 @@ def _events(chunks: Any) -> Iterator[Event]:
 
 
 def whole(document: object) -> list[Event]:
-    return list(read_whole(provider().reader(), json.dumps(document).encode()))
+    return list(provider().reader(ASKED).body(json.dumps(document).encode()))
 
 
 def start(**usage: Any) -> dict[str, Any]:
@@ -500,7 +500,7 @@ def test_a_stream_without_message_stop_is_not_complete(events: int) -> None:
 
 def test_an_answer_is_complete_at_message_stop_and_not_before() -> None:
     adapter = provider()
-    framing, reader = adapter.framing(), adapter.reader()
+    framing, reader = adapter.framing(), adapter.reader(ASKED)
     for record in framing.feed(REFERENCE.rpartition(b"event: ")[0]):
         list(reader.feed(record))
     assert not reader.complete

@@ -16,7 +16,6 @@ from llmcli.errors import (
     UnknownModel,
     UsageError,
 )
-from llmcli.provider import read_whole
 from llmcli.providers.ollama import Ollama
 from llmcli.types import (
     ChatRequest,
@@ -37,6 +36,7 @@ from llmcli.types import (
     Usage,
     message,
 )
+from tests.chat_streams import ASKED
 
 HELLO = (message("user", "hello"),)
 END: dict[str, Any] = {"done": True, "done_reason": "stop", "prompt_eval_count": 26, "eval_count": 9}
@@ -91,7 +91,7 @@ def read(stream: bytes) -> list[Event]:
 
 def _events(chunks: Any) -> Iterator[Event]:
     adapter = provider()
-    framing, reader = adapter.framing(), adapter.reader()
+    framing, reader = adapter.framing(), adapter.reader(ASKED)
     for chunk in chunks:
         for record in framing.feed(chunk):
             yield from reader.feed(record)
@@ -101,7 +101,7 @@ def _events(chunks: Any) -> Iterator[Event]:
 
 
 def whole(document: object) -> list[Event]:
-    return list(read_whole(provider().reader(), json.dumps(document).encode()))
+    return list(provider().reader(ASKED).body(json.dumps(document).encode()))
 
 
 # --- where it is ----------------------------------------------------------------------------------
@@ -354,7 +354,7 @@ def test_a_body_that_is_no_answer_of_ollamas_is_an_error() -> None:
 
 
 def test_an_answer_is_complete_at_the_line_that_says_done() -> None:
-    reader, framing = provider().reader(), provider().framing()
+    reader, framing = provider().reader(ASKED), provider().framing()
     for record in framing.feed(lines(line("hi"))):
         list(reader.feed(record))
     assert not reader.complete

@@ -22,7 +22,6 @@ from llmcli.errors import (
     UsageError,
 )
 from llmcli.framing import Record
-from llmcli.provider import read_whole
 from llmcli.providers.openai import OpenAI
 from llmcli.providers.vendors import Groq, Mistral, OpenAICompatible, OpenRouter
 from llmcli.types import (
@@ -44,6 +43,7 @@ from llmcli.types import (
     message,
 )
 from tests.chat_streams import (
+    ASKED,
     calls,
     delta,
     finish,
@@ -447,7 +447,7 @@ def test_a_stream_that_was_cut_off_is_never_complete(name: str) -> None:
 
 def test_the_finish_does_not_wait_for_the_connection_to_close() -> None:
     """P15 (agentscope-ai/agentscope-java#2073), fixture 18: at [DONE], not at the end."""
-    reader = openai().reader()
+    reader = openai().reader(ASKED)
     assert list(reader.feed(Record(json.dumps(delta("stop", content="hi")))))[-1:] == [TextDelta("hi")]
     assert reader.complete
     assert list(reader.feed(Record(" [DONE]"))) == [Finish("stop", "stop")]
@@ -455,7 +455,7 @@ def test_the_finish_does_not_wait_for_the_connection_to_close() -> None:
 
 def test_after_the_finish_reason_a_cut_loses_nothing() -> None:
     """P64 (npuichigo/openai_trtllm#31): `complete` tells the driver so, and not a piece of text earlier."""
-    reader = openai().reader()
+    reader = openai().reader(ASKED)
     list(reader.feed(Record(json.dumps(delta(content="hi")))))
     assert not reader.complete
     list(reader.feed(Record(json.dumps(delta("length")))))
@@ -498,7 +498,7 @@ def test_a_stream_without_a_finish_reason_is_complete_with_done() -> None:
 @pytest.mark.parametrize("reason", [None, ""])
 def test_a_stream_with_neither_finish_reason_nor_done_is_not_complete(reason: str | None) -> None:
     """P38 (brightwave-inc/tidebreak#1124): some servers send "" with every chunk, which finishes nothing."""
-    reader = openai().reader()
+    reader = openai().reader(ASKED)
     events = list(reader.feed(Record(json.dumps(delta(reason, content="hi"))))) + list(reader.end())
     assert text(events) == "hi"
     assert not reader.complete
@@ -824,7 +824,7 @@ def test_an_empty_error_is_none() -> None:
 
 def test_a_finish_by_error_does_not_make_an_answer_complete() -> None:
     """The error itself may still come, and must not be taken for a late disturbance."""
-    reader = openai().reader()
+    reader = openai().reader(ASKED)
     list(reader.feed(Record(json.dumps(delta("error", content="hi")))))
     assert not reader.complete
 
@@ -839,7 +839,7 @@ def test_a_whole_answer_is_read() -> None:
         "object": "chat.completion",
         "usage": {**COUNTS, "prompt_tokens_details": {"cached_tokens": 0}},
     }
-    assert list(read_whole(openai().reader(), b"\n\n \r\n" + json.dumps(answer).encode())) == [
+    assert list(openai().reader(ASKED).body(b"\n\n \r\n" + json.dumps(answer).encode())) == [
         Metadata({"model": "m", "id": "c1"}),
         TextDelta("Hello."),
         Usage(5, 1, 6, 0),

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from llmcli import registry
-from llmcli.answer import native_call
+from llmcli.answer import native_call, perform
 from llmcli.commands.models import common_error, list_models
 from llmcli.commands.setup import Ready, brief_call, make_ready, read_config
 from llmcli.commands.table import as_table
@@ -106,6 +106,10 @@ def _ask(ready: Ready, world: World, log: Log) -> bool | None:
         return True
     if not isinstance(provider, HTTPProvider):
         raise ConfigurationError(f"{provider.config.id} is neither an HTTPProvider nor a NativeProvider")
+    asked = provider.health_request()
+    if asked is not None:
+        perform(provider, asked, call)
+        return None
     if provider.models_request() is not None:
         list_models(ready, call)
         return True if provider.models_need_key else None

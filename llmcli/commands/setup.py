@@ -20,7 +20,7 @@ from llmcli.config import (
     provider_setup,
 )
 from llmcli.errors import LlmError, UsageError
-from llmcli.provider import HTTPProvider, Provider
+from llmcli.provider import ApiKey, HTTPProvider, Provider
 from llmcli.retry import RetryPolicy
 from llmcli.transport import Log, Transport, no_log, proxy_for
 from llmcli.types import Timeouts
@@ -93,7 +93,7 @@ def make_ready(
         key_file,
     )
     if secret is not None:
-        world.redactor.add(secret.value)
+        _hide(secret.value, declared, world)
         if secret.path is not None and key_file_is_loose(secret.path):
             world.note(f"warning: others can read the key file {secret.path}; `chmod 600 {secret.path}` mends that")
     ready = Ready(provider, setup, secret)
@@ -102,6 +102,21 @@ def make_ready(
     if secret is not None:
         _check_way(ready, secret, world)
     return ready
+
+
+def _hide(key: str, place: ApiKey, world: World) -> None:
+    """Have the key redacted, in each form in which it goes out."""
+    world.redactor.add(key)
+    if place.query:
+        from urllib.parse import quote
+
+        world.redactor.add(quote(key, safe=""))
+        world.note(f"warning: the key goes into the URL (`{place.query}=`), where servers and proxies may log it")
+    if place.scheme.lower() == "basic" and ":" in key:
+        from base64 import b64encode
+
+        world.redactor.add(b64encode(key.encode()).decode())
+        world.redactor.add(key.partition(":")[2])
 
 
 def ready_or_error(provider_id: str, config: Config, world: World) -> Ready | LlmError:
@@ -149,7 +164,7 @@ def _check_way(ready: Ready, secret: Secret, world: World) -> None:
 
 
 def _declared(cls: type[Provider], table: Mapping[str, Any]) -> Any:
-    changes = {name: table[name] for name in ("header", "scheme") if name in table}
+    changes = {name: table[name] for name in ("header", "scheme", "query") if name in table}
     if "header" in changes and "scheme" not in changes:
         changes["scheme"] = ""
     if any(name in table for name in ("env", "command", "file")):

@@ -181,7 +181,7 @@ class Anthropic(HTTPProvider):
 
     # --- the answer ---
 
-    def reader(self) -> Reader:
+    def reader(self, request: ChatRequest) -> Reader:
         """See `HTTPProvider.reader`."""
         return _Reader()
 

@@ -42,7 +42,7 @@ class Gateway(OpenAICompatible):
             del options["model"]
         return {"messages": messages, "options": options}
 
-    def reader(self) -> Reader:
+    def reader(self, request: ChatRequest) -> Reader:
         """See `HTTPProvider.reader`."""
         return GatewayReader(self)
 

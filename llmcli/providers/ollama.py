@@ -148,7 +148,7 @@ class Ollama(HTTPProvider):
         """See `HTTPProvider.framing`."""
         return JsonLines()
 
-    def reader(self) -> Reader:
+    def reader(self, request: ChatRequest) -> Reader:
         """See `HTTPProvider.reader`."""
         return _Reader()
 

@@ -216,7 +216,7 @@ class OpenAI(HTTPProvider):
 
     # --- answers ---
 
-    def reader(self) -> Reader:
+    def reader(self, request: ChatRequest) -> Reader:
         """See `HTTPProvider.reader`."""
         return ChatReader(self)
 
