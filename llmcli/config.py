@@ -79,9 +79,7 @@ API_KEY_KEYS: dict[str, Key] = {
     "file": Key(_TEXT, "A file that holds it."),
     "header": Key(_TEXT, "The header that it goes into."),
     "scheme": Key(_TEXT, "The word before it in the header; empty: none. `Basic` encodes a key `user:password`."),
-    "query": Key(
-        _TEXT, "The parameter of the query that it goes into; servers and proxies write URLs into their logs."
-    ),
+    "query": Key(_TEXT, "The parameter of the query that it goes into; servers and proxies log URLs."),
 }
 SETTING_KEYS: dict[str, Key] = {
     "temperature": Key(_NUMBER, "Sampling temperature."),
