@@ -10,10 +10,10 @@ _llmcli() {
         esac
     done
     case $previous in
-        --model|-m) mapfile -t COMPREPLY < <(compgen -W 'echo openai openai-compatible anthropic ollama gateway azure together groq mistral deepseek openrouter xai fireworks perplexity cerebras nvidia ai21 huggingface-router gemini-openai cohere-openai moonshot zai dashscope siliconflow lmstudio vllm llamacpp jan localai docker-model-runner litellm' -- "$current"); return ;;
-        --provider|-p) mapfile -t COMPREPLY < <(compgen -W 'echo openai openai-compatible anthropic ollama gateway azure together groq mistral deepseek openrouter xai fireworks perplexity cerebras nvidia ai21 huggingface-router gemini-openai cohere-openai moonshot zai dashscope siliconflow lmstudio vllm llamacpp jan localai docker-model-runner litellm' -- "$current"); return ;;
+        --model|-m) mapfile -t COMPREPLY < <(compgen -W 'echo openai openai-compatible anthropic ollama gateway http azure together groq mistral deepseek openrouter xai fireworks perplexity cerebras nvidia ai21 huggingface-router gemini-openai cohere-openai moonshot zai dashscope siliconflow lmstudio vllm llamacpp jan localai docker-model-runner litellm' -- "$current"); return ;;
+        --provider|-p) mapfile -t COMPREPLY < <(compgen -W 'echo openai openai-compatible anthropic ollama gateway http azure together groq mistral deepseek openrouter xai fireworks perplexity cerebras nvidia ai21 huggingface-router gemini-openai cohere-openai moonshot zai dashscope siliconflow lmstudio vllm llamacpp jan localai docker-model-runner litellm' -- "$current"); return ;;
         --format) mapfile -t COMPREPLY < <(compgen -W 'text markdown json jsonl' -- "$current"); return ;;
-        --fallback) mapfile -t COMPREPLY < <(compgen -W 'echo openai openai-compatible anthropic ollama gateway azure together groq mistral deepseek openrouter xai fireworks perplexity cerebras nvidia ai21 huggingface-router gemini-openai cohere-openai moonshot zai dashscope siliconflow lmstudio vllm llamacpp jan localai docker-model-runner litellm' -- "$current"); return ;;
+        --fallback) mapfile -t COMPREPLY < <(compgen -W 'echo openai openai-compatible anthropic ollama gateway http azure together groq mistral deepseek openrouter xai fireworks perplexity cerebras nvidia ai21 huggingface-router gemini-openai cohere-openai moonshot zai dashscope siliconflow lmstudio vllm llamacpp jan localai docker-model-runner litellm' -- "$current"); return ;;
         --color) mapfile -t COMPREPLY < <(compgen -W 'auto always never' -- "$current"); return ;;
         --api-key-file|--ca-bundle|--config|--file|--log-file|--output|-f|-o) mapfile -t COMPREPLY < <(compgen -f -- "$current"); compopt -o filenames; return ;;
         --base-url|--connect-timeout|--first-timeout|--idle-timeout|--max-tokens|--option|--retries|--retry-max-wait|--seed|--stop|--system|--temperature|--timeout|--top-p|-s) return ;;
@@ -37,7 +37,7 @@ _llmcli() {
         'providers show') words='' ;;
     esac
     case $command in
-        'health'|'models list'|'providers show') words='echo openai openai-compatible anthropic ollama gateway azure together groq mistral deepseek openrouter xai fireworks perplexity cerebras nvidia ai21 huggingface-router gemini-openai cohere-openai moonshot zai dashscope siliconflow lmstudio vllm llamacpp jan localai docker-model-runner litellm' ;;
+        'health'|'models list'|'providers show') words='echo openai openai-compatible anthropic ollama gateway http azure together groq mistral deepseek openrouter xai fireworks perplexity cerebras nvidia ai21 huggingface-router gemini-openai cohere-openai moonshot zai dashscope siliconflow lmstudio vllm llamacpp jan localai docker-model-runner litellm' ;;
     esac
     if [[ $current == -* ]]; then words=$options; fi
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")

@@ -22,7 +22,7 @@ from llmcli.errors import (
     ProviderFailed,
     RequestRejected,
 )
-from llmcli.framing import Framing, decode_body
+from llmcli.framing import decode_body
 from llmcli.http_errors import request_id
 from llmcli.provider import HTTPProvider, NativeProvider, Provider, Reader, with_headers
 from llmcli.retry import RetryPolicy
@@ -228,13 +228,14 @@ def _read(
     """Read an answer that may be whole or in pieces, whatever was asked for and whatever its content type says."""
     reader, framing = provider.reader(request), provider.framing()
     chunks = response.chunks()
-    head = _raw_head(chunks) if reader.plain else _first_bytes(chunks)
+    plain = framing.plain if stream else reader.plain
+    head = _raw_head(chunks) if plain else _first_bytes(chunks)
     if not head:
         raise ProviderFailed("the provider sent an empty answer", http_status=response.status)
     page = response.headers.get("content-type", "").startswith("text/html") and not head.startswith(_API_STARTS)
-    if page or (head[:1] == b"<" and not reader.plain):
+    if page or (head[:1] == b"<" and not plain):
         raise _web_page(response.status)
-    if _is_whole(reader, framing, head, stream=stream):
+    if not stream if plain else head[:1] in framing.whole_starts or not (stream or head.startswith(_STREAM_STARTS)):
         whole = Response(response.status, {}, chain((head,), chunks))
         _check_end(response, needed=reader.plain)
         yield from reader.body(whole.read())
@@ -325,13 +326,6 @@ def _ended(reader: Reader) -> Iterator[Event]:
         if type(event) is Finish:
             return
     raise ProviderFailed("the stream ended without its end marker")
-
-
-def _is_whole(reader: Reader, framing: Framing, head: bytes, *, stream: bool) -> bool:
-    """Whether a body that begins with `head` is a whole answer; one of plain text is what it was asked to be."""
-    if reader.plain:
-        return not stream
-    return head[:1] in framing.whole_starts or not (stream or head.startswith(_STREAM_STARTS))
 
 
 def _check_end(response: Response, *, needed: bool) -> None:

@@ -31,6 +31,7 @@ class Framing(Protocol):
     """What the driver needs of a framing. One object serves one body."""
 
     whole_starts: ClassVar[bytes]  # a body that starts with one of these bytes is no stream but a whole answer
+    plain: ClassVar[bool]  # the records may hold any text, so that what a body begins with tells nothing about it
     keep_alives: int
 
     def feed(self, chunk: bytes) -> list[Record]:
@@ -179,6 +180,7 @@ class SSE:
     """
 
     whole_starts: ClassVar[bytes] = b"{["
+    plain: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.keep_alives = 0
@@ -269,6 +271,7 @@ class JsonLines:
     """JSON lines (NDJSON): records end in LF; a CR before it, blank lines and RS prefixes (RFC 7464) are dropped."""
 
     whole_starts: ClassVar[bytes] = b""
+    plain: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.keep_alives = 0
@@ -310,6 +313,7 @@ class JsonArray:
     """
 
     whole_starts: ClassVar[bytes] = b"{"
+    plain: ClassVar[bool] = False
     _SIGNS = rb'[\\"{}\[\],]'  # JSON's own signs are ASCII, so bytes can be scanned undecoded
 
     def __init__(self) -> None:
@@ -374,6 +378,7 @@ class Delimiter:
     """
 
     whole_starts: ClassVar[bytes] = b""
+    plain: ClassVar[bool] = True
 
     def __init__(self, delimiter: bytes) -> None:
         if not delimiter:

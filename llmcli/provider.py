@@ -104,8 +104,8 @@ class Provider:
     default_base_url: ClassVar[str | None] = None
     base_url_env: ClassVar[tuple[str, ...]] = ()
     default_model: str | None = None
-    api_key: ClassVar[ApiKey] = ApiKey(required=False)
-    capabilities: ClassVar[Capabilities] = Capabilities()
+    api_key: ApiKey = ApiKey(required=False)
+    capabilities: Capabilities = Capabilities()
     settings: ClassVar[Mapping[str, Setting]] = {
         "max_tokens": Setting(min=1),
         "temperature": Setting(min=0, max=2),

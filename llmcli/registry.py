@@ -22,6 +22,7 @@ BUILT_IN: dict[str, str] = {
     "anthropic": "llmcli.providers.anthropic:Anthropic",
     "ollama": "llmcli.providers.ollama:Ollama",
     "gateway": "llmcli.providers.gateway:Gateway",
+    "http": "llmcli.providers.declarative:Declarative",
     "azure": "llmcli.providers.vendors:Azure",
     "together": "llmcli.providers.vendors:Together",
     "groq": "llmcli.providers.vendors:Groq",

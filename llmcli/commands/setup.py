@@ -78,7 +78,7 @@ def make_ready(
     setup = provider_setup(config, provider_id, cls, world.env, model=model, base_url=base_url)
     provider = cls(setup.config)
     declared = _declared(cls, setup.api_key)
-    provider.api_key = declared  # type: ignore[misc]  # the table may send the key into another header
+    provider.api_key = declared  # the table may send the key into another header
     headers = _secret_headers(setup)
     for name in (declared.header, *headers):
         world.redactor.add_header(name)

@@ -58,8 +58,8 @@ class Echo(NativeProvider):
     id: ClassVar[str] = "echo"
     name: ClassVar[str] = "Echo (built in, offline)"
     default_model = "echo"
-    api_key: ClassVar[ApiKey] = ApiKey(required=False)
-    capabilities: ClassVar[Capabilities] = Capabilities(thinking=True)
+    api_key: ApiKey = ApiKey(required=False)
+    capabilities: Capabilities = Capabilities(thinking=True)
     known_models: ClassVar[tuple[str, ...]] = ("echo",)
     options: ClassVar = {
         "text": Option("answer with this text instead of the prompt"),

@@ -1,0 +1,257 @@
+"""
+`adapter = "http"`: an API that is described in the configuration, without code. Layer 2: knows types, errors, framing,
+expressions and provider.
+
+A table says how a request is built from ours and where things stand in the answer, both in JMESPath. Everything that
+can be wrong with it without an answer is found when the provider is made, before anything is sent.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+from urllib.parse import quote
+
+from llmcli.errors import ConfigurationError, LlmError, ProviderFailed, RequestRejected
+from llmcli.expressions import ROOTS, Expression, described, scope
+from llmcli.framing import SSE, Delimiter, Framing, JsonArray, JsonLines, as_object
+from llmcli.provider import ApiKey, Capabilities, ConfigKey, HTTPProvider, Setting, json_request
+from llmcli.providers.mapped import ANSWER_KEYS, AnswerMap, MappedReader, answer_map
+from llmcli.types import (
+    ChatRequest,
+    HttpRequest,
+    Json,
+    Message,
+    Model,
+    ModelPage,
+    ProviderConfig,
+    Text,
+)
+
+Table = Mapping[str, Json]
+
+_FRAMINGS: Mapping[str, Callable[[], Framing]] = {"sse": SSE, "jsonl": JsonLines, "json-array": JsonArray}
+_INHERITED = ("path", "error", "error_status", "error_retryable", "usage", "model", "metadata", "finish_reason")
+_SETTINGS = ("max_tokens", "temperature", "top_p", "stop", "seed")
+_METHODS = ("POST", "GET", "PUT")
+
+CHAT_KEYS: Mapping[str, ConfigKey] = {
+    "path": ConfigKey("What follows the base URL; `{model}` in it is the model's name."),
+    "request": ConfigKey("Expression: the body of the request, an object."),
+    "content": ConfigKey("Expression: the text of the answer."),
+    **ANSWER_KEYS,
+}
+STREAM_KEYS: Mapping[str, ConfigKey] = {
+    "path": ConfigKey("Another path for streams."),
+    "request": ConfigKey("Expression: an object whose keys replace those of the chat's request."),
+    "framing": ConfigKey("How records stand in the body: `sse` (default), `jsonl`, `json-array`, `delimiter`."),
+    "delimiter": ConfigKey("What ends a record, with `framing = \"delimiter\"`."),
+    "delta": ConfigKey("Expression: the next piece of the text; null where a record has none."),
+    "end": ConfigKey("The end marker: an expression, a sentinel (`[DONE]`, `'<end>'`), or `eof`: the end of the body."),
+    **ANSWER_KEYS,
+}  # fmt: skip
+MODELS_KEYS: Mapping[str, ConfigKey] = {
+    "path": ConfigKey("Where the models are listed; `{cursor}` in it is that of the page."),
+    "models": ConfigKey("Expression: a list of names, or of objects with `id`, `name`, `context_length`, `created`."),
+    "next": ConfigKey("Expression: the cursor of the next page, or null."),
+}
+HEALTH_KEYS: Mapping[str, ConfigKey] = {"path": ConfigKey("What is asked (GET) to see whether the service is there.")}
+
+_CANNED = ChatRequest(
+    "model",
+    (
+        Message("system", (Text("Be brief."),)),
+        Message("user", (Text("Hello."),)),
+        Message("assistant", (Text("Hi."),)),
+        Message("user", (Text("Why?"),)),
+    ),
+)
+
+
+class Declarative(HTTPProvider):
+    """
+    A provider made of tables: `chat` (required), `stream`, `models_list`, `health` and `vars`.
+
+    Raises `ConfigurationError` with file, dotted key and position for whatever is wrong with them.
+    """
+
+    id = "http"
+    name = "An API of your own, by configuration"
+    api_key = ApiKey(required=False, placeholder="", hint="whatever your API wants")
+    settings: ClassVar[Mapping[str, Setting]] = {}
+    config_keys: ClassVar[Mapping[str, ConfigKey]] = {
+        "chat": ConfigKey("The request and where the answer stands.", type=dict, keys=CHAT_KEYS),
+        "stream": ConfigKey("The same in pieces; without it, answers come whole.", type=dict, keys=STREAM_KEYS),
+        "models_list": ConfigKey("Where the service lists its models.", type=dict, keys=MODELS_KEYS),
+        "health": ConfigKey("A question for `llmcli health`.", type=dict, keys=HEALTH_KEYS),
+        "vars": ConfigKey("Constants for the expressions, as `vars.NAME`.", type=dict),
+    }  # fmt: skip
+
+    def __init__(self, config: ProviderConfig) -> None:
+        super().__init__(config)
+        chat, stream = self.tables(config)
+        self._chat = self._map(chat, "chat", text="content")
+        self._stream = self._map(stream, "stream", text="delta") if stream else None
+        self._paths = {False: _path(chat, self._place("chat")), True: _path(stream, self._place("stream"))}
+        self._request = self._expression(chat, "chat.request", ROOTS)
+        self._stream_request = self._expression(stream, "stream.request", ROOTS)
+        self._new_framing = _framing(stream, self._place("stream")) if stream else SSE
+        self._listed = as_object(config.own.get("models_list"))
+        self._models = self._expression(self._listed, "models_list.models")
+        self._next = self._expression(self._listed, "models_list.next")
+        if stream and "end" not in stream:
+            raise ConfigurationError(
+                f"{self._place('stream')}.end is missing: how the stream shows that it is whole",
+                hint='an expression that is true at the end (`end = "done"`), a sentinel ("[DONE]"), or "eof"',
+            )
+        maps = [each for each in (self._chat, self._stream) if each is not None]
+        self.capabilities = Capabilities(
+            stream=bool(stream),
+            thinking=any(each.thinking is not None for each in maps),
+            tools=any(each.tool_calls is not None for each in maps),
+        )
+        if not self._uses("model", *self._paths.values()):
+            self.default_model = self.default_model or "default"
+        for streamed in {False, bool(stream)}:
+            self._body(_CANNED, stream=streamed)
+
+    def tables(self, config: ProviderConfig) -> tuple[Table, Table]:
+        """The tables of a chat and of a stream, which inherits what it does not say. A place for more defaults."""
+        chat, stream = as_object(config.own.get("chat")), as_object(config.own.get("stream"))
+        if not chat:
+            raise ConfigurationError(
+                f"{config.place} has no table `chat`", hint=f"[{config.place.rpartition(': ')[2]}.chat] says how to ask"
+            )
+        if stream:
+            stream = {**{name: chat[name] for name in _INHERITED if name in chat}, **stream}
+        return chat, stream
+
+    # --- requests ---
+
+    def check(self, request: ChatRequest) -> None:
+        """See `Provider.check`. What no expression uses would be dropped without a word, so it is refused."""
+        super().check(request)
+        said = [name for name in _SETTINGS if getattr(request, name) not in (None, ())]
+        if request.options and not (
+            self._uses("options") or (set(request.options) == {"tools"} and self._uses("tools"))
+        ):
+            said.append("options")
+        if any(each.role == "system" for each in request.messages) and not self._uses("messages"):
+            said.append("system")
+        for name in said:
+            if not self._uses(name):
+                raise RequestRejected(
+                    f"{self.config.id} cannot be told {name}: no expression of it uses that",
+                    hint=f"{self._place('chat')}.request would",
+                )
+
+    def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
+        """See `HTTPProvider.chat_request`: the body that the expressions make, to the path of the table."""
+        path = self._paths[stream].replace("{model}", quote(request.model, safe="/:@"))
+        return json_request(self.url(path), self._body(request, stream=stream), stream=stream)
+
+    def _body(self, request: ChatRequest, *, stream: bool) -> Table:
+        variables = as_object(self.config.own.get("vars"))
+        seen = scope(request, stream=stream, variables=variables)
+        body: Table = {}
+        for expression in (self._request, self._stream_request if stream else None):
+            if expression is not None:
+                found = expression.find(seen)
+                if not isinstance(found, dict):
+                    raise ConfigurationError(
+                        f"{expression.place} should make an object, but it makes {described(found)}"
+                    )
+                body = {**body, **found}
+        return body
+
+    def _uses(self, name: str, *paths: str) -> bool:
+        """Whether a request has a place for what is called `name`."""
+        expressions = [each for each in (self._request, self._stream_request) if each is not None]
+        return any(each.uses(name) for each in expressions) or any(f"{{{name}}}" in path for path in paths)
+
+    # --- answers ---
+
+    def framing(self) -> Framing:
+        """See `HTTPProvider.framing`."""
+        return self._new_framing()
+
+    def reader(self, request: ChatRequest) -> MappedReader:
+        """See `HTTPProvider.reader`."""
+        return MappedReader(self._chat, self._stream)
+
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
+        """See `HTTPProvider.read_error`."""
+        return self._chat.read_error(status, headers, body)
+
+    # --- models and health ---
+
+    def models_request(self, cursor: str | None = None) -> HttpRequest | None:
+        """See `HTTPProvider.models_request`."""
+        if not self._listed:
+            return None
+        path = str(self._listed.get("path", "")).replace("{cursor}", quote(cursor or "", safe=""))
+        return HttpRequest("GET", self.url(path), {"Accept": "application/json"})
+
+    def read_models(self, document: object) -> ModelPage:
+        """See `HTTPProvider.read_models`."""
+        self._chat.check_error(document)
+        if self._models is None:
+            raise ConfigurationError(f"{self._place('models_list')}.models is missing: the expression that finds them")
+        found = self._models.find(document)
+        if not isinstance(found, list):
+            raise self._models.wrong(document, found, "a list")
+        cursor = self._next.find(document) if self._next is not None else None
+        models = (_model(item) for item in found)
+        return ModelPage(tuple(each for each in models if each.id), str(cursor) if cursor else None)
+
+    def health_request(self) -> HttpRequest | None:
+        """See `HTTPProvider.health_request`."""
+        table = as_object(self.config.own.get("health"))
+        return HttpRequest("GET", self.url(str(table.get("path", "")))) if table else None
+
+    # --- tables ---
+
+    def _place(self, name: str) -> str:
+        return f"{self.config.place}.{name}"
+
+    def _map(self, table: Table, name: str, *, text: str) -> AnswerMap:
+        return answer_map(table, self._place(name), text=text)
+
+    def _expression(self, table: Table, dotted: str, roots: tuple[str, ...] | None = None) -> Expression | None:
+        name = dotted.rpartition(".")[2]
+        if name not in table:
+            return None
+        failing = ConfigurationError if roots else ProviderFailed
+        return Expression(str(table[name]), self._place(dotted), roots=roots, failing=failing)
+
+
+def _path(table: Table, place: str) -> str:
+    path = str(table.get("path", ""))
+    if path and not path.startswith(("/", "?")):
+        raise ConfigurationError(f"{place}.path should begin with `/`, and not be {json.dumps(path)}")
+    return path
+
+
+def _framing(table: Table, place: str) -> Callable[[], Framing]:
+    name = str(table.get("framing", "sse"))
+    delimiter = str(table.get("delimiter", "")).encode()
+    if name == "delimiter":
+        if not delimiter:
+            raise ConfigurationError(f'{place}.delimiter is missing: what ends a record, such as "|||"')
+        return lambda: Delimiter(delimiter)
+    if name not in _FRAMINGS:
+        raise ConfigurationError(f"{place}.framing: {name!r} is none of {', '.join([*_FRAMINGS, 'delimiter'])}")
+    return _FRAMINGS[name]
+
+
+def _model(item: Json) -> Model:
+    """A model of a list: a name, or an object with what is known of it."""
+    if isinstance(item, str):
+        return Model(item)
+    fields = as_object(item)
+    context_length, created = fields.get("context_length"), fields.get("created")
+    return Model(
+        id=str(fields.get("id") or fields.get("name") or ""),
+        name=str(fields["name"]) if fields.get("name") else None,
+        context_length=int(context_length) if isinstance(context_length, int | float) else None,
+        created=int(created) if isinstance(created, int | float) else None,
+    )

@@ -1,0 +1,336 @@
+"""
+An answer read by expressions: documents in, events out. Layer 2, pure; knows types, errors, framing, expressions and
+the provider contract. Whatever carries the documents (HTTP, a WebSocket, gRPC), the tables that say where things stand
+in them are the same.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from llmcli import http_errors
+from llmcli.errors import ConfigurationError, LlmError, ProviderFailed
+from llmcli.expressions import Expression, described, truth
+from llmcli.framing import Record, as_text, decode_body, parse_json
+from llmcli.provider import ConfigKey, Reader, raise_error_in
+from llmcli.providers.tool_calls import ToolCallAssembler
+from llmcli.types import (
+    Event,
+    Finish,
+    FinishReason,
+    Json,
+    Metadata,
+    TextDelta,
+    ThinkingDelta,
+    ThinkingEnd,
+    Usage,
+)
+
+RECORD_KINDS = ("json", "text", "event")
+
+ANSWER_KEYS: Mapping[str, ConfigKey] = {
+    "thinking": ConfigKey("Expression: the text of the model's thinking, or null."),
+    "tool_calls": ConfigKey("Expression: a list of calls, `{id, name, arguments}` or in OpenAI's form, or null."),
+    "finish_reason": ConfigKey("Expression: why the model stopped, in the API's own word; null: `stop`."),
+    "model": ConfigKey("Expression: the model that answered."),
+    "usage": ConfigKey("Expression: an object of `prompt_tokens`, `completion_tokens`, `total_tokens`."),
+    "metadata": ConfigKey("Expression: an object of whatever else `--json` is to show."),
+    "error": ConfigKey("Expression: the error, its message if it is text; null, false or empty: no error."),
+    "error_status": ConfigKey("Expression: the HTTP status that the error stands for, or a code such as `rate_limit`."),
+    "error_retryable": ConfigKey("Expression: true or false, whether asking again can help."),
+    "record": ConfigKey(
+        "`json` (default), `text` (it is the text itself), or `event`: `{event, data}` of an SSE event."
+    ),
+    "sample": ConfigKey("An answer as the API writes it, or the path of a file with one; `providers check` reads it."),
+}
+"""The keys of a table that says how an answer is read, besides the one for the text itself."""
+
+_USAGE = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
+_NAMED_ERRORS = ("error", "error_status", "error_retryable")
+
+# The words of the APIs that we know, in lower case; whatever else an API says is `other`, and shown.
+_REASONS: Mapping[str, FinishReason] = {
+    **dict.fromkeys(("stop", "end_turn", "eos", "eos_token", "stop_sequence", "complete", "endoftext", "done"), "stop"),
+    **dict.fromkeys(("length", "max_tokens", "limit", "error_limit"), "length"),
+    **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call"), "tool_calls"),
+    **dict.fromkeys(("content_filter", "safety", "refusal", "error_toxic"), "content_filter"),
+    "error": "error",
+}
+
+
+class Ending(NamedTuple):
+    """
+    How a stream ends: by a record for which `expression` is true, by one that is exactly `sentinel`, or (neither) with
+    its body.
+    """
+
+    expression: Expression | None = None
+    sentinel: str | None = None
+
+
+class AnswerMap(NamedTuple):
+    """Where things stand in an answer. `text` is the expression of the visible text, `None` where the record is it."""
+
+    place: str
+    record: str = "json"
+    text: Expression | None = None
+    thinking: Expression | None = None
+    tool_calls: Expression | None = None
+    finish_reason: Expression | None = None
+    model: Expression | None = None
+    usage: Expression | None = None
+    metadata: Expression | None = None
+    error: Expression | None = None
+    error_status: Expression | None = None
+    error_retryable: Expression | None = None
+    ending: Ending = Ending()
+
+    def check_error(self, document: object) -> None:
+        """Raise the error that a document reports, if it does: by the expression, else in any shape that is known."""
+        if self.error is None:
+            if self.record == "json":
+                raise_error_in(document)
+            return
+        found = self.error.find(document)
+        if truth(found):
+            raise self._error(document, found, 200, {})
+
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
+        """The error for an answer with a status of 400 and above."""
+        document = self._document(body)
+        found = self.error.find(document) if self.error is not None else None
+        if not truth(found):
+            return http_errors.read_error(status, headers, body)
+        return self._error(document, found, status, headers)
+
+    def _document(self, body: bytes) -> object:
+        """The body of an error, in the shape that the expressions expect; an error page is its text."""
+        text = decode_body(body)
+        try:
+            document: object = parse_json(text.strip())
+        except ProviderFailed:
+            document = text
+        return {"event": "error", "data": document} if self.record == "event" else document
+
+    def _error(self, document: object, found: Json, status: int, headers: Mapping[str, str]) -> LlmError:
+        described = http_errors.describe(json.dumps(found if isinstance(found, dict) else {"error": found}).encode())
+        if isinstance(found, str):
+            described = described._replace(message=found.strip())
+        code = self.error_status.find(document) if self.error_status is not None else None
+        if code is not None:
+            described = described._replace(codes=(*described.codes, str(code)))
+            if re.fullmatch("[45][0-9][0-9]", str(code)):
+                described = described._replace(status=int(str(code)))
+        error = http_errors.classify(described.status or status, described, headers)
+        if self.error_retryable is not None:
+            error.retry_ok = truth(self.error_retryable.find(document))
+            error.retryable = error.retry_ok
+        return error
+
+
+def answer_map(table: Mapping[str, Json], place: str, *, text: str) -> AnswerMap:
+    """
+    The map that a table describes; `text` is the key of its text. Raises `ConfigurationError` with the dotted key for
+    an expression that is none, or where the text has none.
+    """
+    record = str(table.get("record", "json"))
+    if record not in RECORD_KINDS:
+        raise ConfigurationError(f"{place}.record: {record!r} is none of {', '.join(RECORD_KINDS)}")
+    if text not in table and record != "text":
+        raise ConfigurationError(
+            f"{place}.{text} is missing: the expression that finds the text", hint=f'for instance {text} = "text"'
+        )
+    names = [name for name in AnswerMap._fields if name in table and name in ANSWER_KEYS and name != "record"]
+    found = {name: Expression(str(table[name]), f"{place}.{name}") for name in names}
+    if text in table:
+        found["text"] = Expression(str(table[text]), f"{place}.{text}")
+    return AnswerMap(place, record, ending=_ending(table, place), **found)
+
+
+def _ending(table: Mapping[str, Json], place: str) -> Ending:
+    """
+    `end`: an expression; `eof`; or a sentinel, which is a word in brackets (`[DONE]`) or a string literal (`'<end>'`):
+    as expressions both would be true of every record, so nobody means them as such.
+    """
+    end = table.get("end")
+    if end is None or end == "eof":
+        return Ending()
+    text = str(end)
+    if re.fullmatch(r"\[\w+\]", text):
+        return Ending(sentinel=text)
+    if literal := re.fullmatch(r"'([^']+)'", text):
+        return Ending(sentinel=literal[1])
+    return Ending(Expression(text, f"{place}.end"))
+
+
+class MappedReader(Reader):
+    """Reads one answer: a whole document by one map, the records of a stream by another."""
+
+    def __init__(self, whole: AnswerMap, stream: AnswerMap | None = None) -> None:
+        self.plain = whole.record == "text"
+        self.ends_with_body = stream is not None and stream.ending == Ending()
+        self._whole = whole
+        self._map = stream or whole
+        self._records = 0
+        self._first: object = None
+        self._promised = False  # whether any record had what its expressions promise
+        self._thinking = False
+        self._calls = ToolCallAssembler()
+        self._told: dict[str, Json] = {}
+        self._usage: Usage | None = None
+        self._reason: str | None = None
+
+    # --- a stream ---
+
+    def feed(self, record: Record) -> Iterator[Event]:
+        """See `Reader.feed`."""
+        text = record.data
+        ending = self._map.ending
+        if ending.sentinel is not None and text.strip() == ending.sentinel:
+            return self._finish()
+        document: object = text
+        if self._map.record != "text":
+            if not text or text.isspace():
+                return iter(())
+            document = parse_json(text) if self._map.record == "json" else _event(record)
+        if not self._records:
+            self._first = document
+        self._records += 1
+        return self.document(document)
+
+    def document(self, document: object) -> Iterator[Event]:
+        """The same for a record that is parsed already."""
+        answer = self._map
+        answer.check_error(document)
+        events: list[Event] = []
+        self._read(answer, document, answer.text.text_in(document) if answer.text else str(document), events)
+        end = answer.ending.expression
+        if end is not None and truth(end.find(document)):
+            events += self._finish()
+        return iter(events)
+
+    def end(self) -> Iterator[Event]:
+        """See `Reader.end`. Where the end of the body is the end of the answer, this is it."""
+        return self._finish() if self.ends_with_body and self._records else iter(())
+
+    # --- a whole answer ---
+
+    def body(self, body: bytes) -> Iterator[Event]:
+        """See `Reader.body`. Plain text is the answer as it stands."""
+        text = decode_body(body)
+        if self.plain:
+            document: object = text
+        elif not text.strip():
+            raise ProviderFailed("the provider sent an empty answer")
+        else:
+            document = parse_json(text.strip())
+        return self.whole(document)
+
+    def whole(self, document: object) -> Iterator[Event]:
+        """See `Reader.whole`. Text that is missing is an error, unless the model called a tool instead."""
+        answer = self._map = self._whole
+        answer.check_error(document)
+        events: list[Event] = []
+        text = answer.text.text_in(document) if answer.text else str(document)
+        self._read(answer, document, text, events)
+        if not self._promised and answer.text is not None and self._finish_reason() != "content_filter":
+            raise answer.text.wrong(document, None, "a string")
+        return iter([*events, *self._finish()])
+
+    # --- both ---
+
+    def _read(self, answer: AnswerMap, document: object, text: str | None, events: list[Event]) -> None:
+        """Append what one document says."""
+        if answer.thinking is not None and (thought := answer.thinking.text_in(document)):
+            self._thinking = True
+            self._promised = True
+            events.append(ThinkingDelta(thought))
+        if text is not None:
+            self._promised = True
+            if text:
+                if self._thinking:
+                    events.append(self._thought())
+                events.append(TextDelta(text))
+        if answer.tool_calls is not None:
+            self._read_calls(answer.tool_calls, document, events)
+        if answer.model is not None and (model := answer.model.text_in(document)):
+            self._tell({"model": model}, events)
+        if answer.metadata is not None:
+            self._tell(answer.metadata.object_in(document), events)
+        if answer.usage is not None and (usage := answer.usage.object_in(document)):
+            self._usage = _usage(usage) or self._usage
+        if answer.finish_reason is not None and (reason := answer.finish_reason.text_in(document)):
+            self._reason = reason
+
+    def _thought(self) -> ThinkingEnd:
+        self._thinking = False
+        return ThinkingEnd()
+
+    def _tell(self, values: Mapping[str, Json], events: list[Event]) -> None:
+        """Facts, once each: many APIs repeat them with every piece."""
+        news = {name: value for name, value in values.items() if self._told.get(name) != value}
+        if news:
+            self._told |= news
+            events.append(Metadata(news))
+
+    def _read_calls(self, expression: Expression, document: object, events: list[Event]) -> None:
+        found = expression.find(document)
+        if found is None:
+            return
+        if not isinstance(found, list):
+            raise expression.wrong(document, found, "a list of calls")
+        for at, call in enumerate(found):
+            if not isinstance(call, dict):
+                raise expression.wrong(document, found, f"objects, not {described(call)},")
+            self._promised = True
+            events.append(self._calls.feed(_in_openai_form(call, at)))
+
+    def _finish_reason(self) -> FinishReason:
+        reason = _REASONS.get((self._reason or "stop").lower(), "other")
+        return "tool_calls" if self._calls and reason in ("stop", "other") else reason
+
+    def _finish(self) -> Iterator[Event]:
+        """What stands at the end. A stream in which no record had any text does not have what was promised."""
+        if not self._promised and self._map.text is not None and self._finish_reason() != "content_filter":
+            place = self._map.text.place
+            raise ProviderFailed(
+                f"{place}: {self._map.text.text} is null in all {self._records} records; the first is "
+                f"{described(self._first)}",
+                hint="`llmcli providers read ID --stream` shows what every expression finds in a stream",
+            )
+        if self._thinking:
+            yield self._thought()
+        yield from self._calls.finish()
+        if self._usage is not None:
+            yield self._usage
+        self.complete = True
+        yield Finish(self._finish_reason(), self._reason)
+
+
+def _event(record: Record) -> Json:
+    """An SSE event as a document: its name, and its data, which is JSON where it can be read as such."""
+    try:
+        data = parse_json(record.data)
+    except ProviderFailed:
+        data = record.data
+    return {"event": record.event, "data": data}  # type: ignore[dict-item]  # what was parsed is Json
+
+
+def _usage(found: Mapping[str, Json]) -> Usage | None:
+    """The counts; some APIs send them as floats. The total is worked out where both parts are there."""
+    counts = {name: int(count) for name in _USAGE if isinstance(count := found.get(name), int | float)}
+    if {"prompt_tokens", "completion_tokens"} <= counts.keys():
+        counts.setdefault("total_tokens", counts["prompt_tokens"] + counts["completion_tokens"])
+    return Usage(**counts) if counts else None
+
+
+def _in_openai_form(call: Mapping[str, Json], at: int) -> Mapping[str, Json]:
+    """A call as OpenAI writes it; those of one list are told apart by their places."""
+    if "function" not in call:
+        function: Json = {"name": as_text(call.get("name")), "arguments": call.get("arguments")}
+        call = {
+            **{name: value for name, value in call.items() if name not in ("name", "arguments")},
+            "function": function,
+        }
+    return call if "index" in call or "id" in call else {**call, "index": at}
