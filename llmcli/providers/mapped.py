@@ -123,9 +123,9 @@ class AnswerMap(NamedTuple):
             if re.fullmatch("[45][0-9][0-9]", str(code)):
                 described = described._replace(status=int(str(code)))
         error = http_errors.classify(described.status or status, described, headers)
-        if self.error_retryable is not None:
-            error.retry_ok = truth(self.error_retryable.find(document))
-            error.retryable = error.retry_ok
+        again = self.error_retryable.find(document) if self.error_retryable is not None else None
+        if again is not None:
+            error.retry_ok = error.retryable = truth(again)
         return error
 
 

@@ -1,0 +1,523 @@
+"""`adapter = "http"`: an API described by tables, read and asked as they say; what is wrong with one is told before."""
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmcli.config import Config, provider_setup
+from llmcli.errors import Busy, ConfigurationError, LlmError, ProviderFailed, RequestRejected
+from llmcli.providers.declarative import Declarative
+from llmcli.types import (
+    ChatRequest,
+    Event,
+    Finish,
+    Metadata,
+    Model,
+    TextDelta,
+    ThinkingDelta,
+    ThinkingEnd,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+    message,
+)
+from tests.chat_streams import ASKED, stream_events
+
+CHAT: dict[str, Any] = {"path": "/chat", "request": "{model: model, messages: messages}", "content": "text"}
+STREAM: dict[str, Any] = {"framing": "jsonl", "delta": "text", "end": "done"}
+
+
+def provider(chat: Mapping[str, Any] = CHAT, **tables: Any) -> Declarative:
+    """The provider of a table, made by the configuration as a user's would be."""
+    table = {"base_url": "https://acme.example/v2", "chat": {**CHAT, **chat}, **tables}
+    config = Config(providers={"acme": table}, sources={"acme": "config.toml"})
+    return Declarative(provider_setup(config, "acme", Declarative, {}).config)
+
+
+def streaming(chat: Mapping[str, Any] | None = None, **stream: Any) -> Declarative:
+    return provider(chat or {}, stream={**STREAM, **stream})
+
+
+def body(adapter: Declarative, *, stream: bool = False, **settings: Any) -> Any:
+    return json.loads(adapter.chat_request(ASKED._replace(**settings), stream=stream).body or b"")
+
+
+def whole(adapter: Declarative, answer: object) -> list[Event]:
+    sent = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+    return list(adapter.reader(ASKED).body(sent))
+
+
+def lines(*documents: object) -> bytes:
+    return b"".join(json.dumps(document).encode() + b"\n" for document in documents)
+
+
+def events(adapter: Declarative, *pieces: bytes) -> list[Event]:
+    return list(stream_events(adapter, *pieces))
+
+
+# --- requests -------------------------------------------------------------------------------------
+
+
+def test_a_request_is_what_its_expression_makes() -> None:
+    request = provider({"request": "{conversation: messages[].{speaker: role, text: content}}"})
+
+    assert body(request) == {"conversation": [{"speaker": "user", "text": "hi"}]}
+
+
+def test_what_nobody_said_is_not_sent() -> None:
+    adapter = provider({"request": "{model: model, settings: {max: max_tokens, t: temperature}}"})
+
+    assert body(adapter, max_tokens=5) == {"model": "m", "settings": {"max": 5}}
+
+
+def test_a_stream_is_asked_for_by_keys_that_replace_the_chats() -> None:
+    adapter = streaming({"request": "{model: model, mode: 'whole'}"}, request="{mode: 'pieces', on: stream}")
+
+    assert body(adapter, stream=True) == {"model": "m", "mode": "pieces", "on": True}
+    assert body(adapter) == {"model": "m", "mode": "whole"}
+
+
+def test_a_path_may_hold_the_models_name() -> None:
+    adapter = provider({"path": "/models/{model}/run?v=1", "request": "{inputs: prompt}"})
+    wire = adapter.chat_request(ASKED._replace(model="meta llama/Llama-2"), stream=False)
+
+    assert wire.url == "https://acme.example/v2/models/meta%20llama/Llama-2/run?v=1"
+
+
+def test_a_stream_may_have_a_path_of_its_own() -> None:
+    adapter = streaming(path="/chat_stream")
+
+    assert adapter.chat_request(ASKED, stream=True).url.endswith("/chat_stream")
+    assert adapter.chat_request(ASKED, stream=False).url.endswith("/chat")
+
+
+def test_constants_are_seen_as_vars() -> None:
+    adapter = provider({"request": "{query: vars.document}"}, vars={"document": "mutation {}"})
+
+    assert body(adapter) == {"query": "mutation {}"}
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [({"temperature": 0.5}, "temperature"), ({"max_tokens": 3}, "max_tokens"), ({"top_p": 0.5}, "top_p"),
+     ({"seed": 1}, "seed"), ({"stop": ("x",)}, "stop"), ({"options": {"a": 1}}, "options")],
+)  # fmt: skip
+def test_what_no_expression_uses_is_refused_and_not_dropped(said: dict[str, Any], named: str) -> None:
+    with pytest.raises(RequestRejected, match=f"acme cannot be told {named}") as caught:
+        provider().check(ASKED._replace(**said))
+    assert caught.value.hint == "config.toml: providers.acme.chat.request would"
+
+
+def test_a_system_prompt_that_no_expression_uses_is_refused() -> None:
+    asked = ChatRequest("m", (message("system", "Be brief."), message("user", "hi")))
+
+    with pytest.raises(RequestRejected, match="cannot be told system"):
+        provider({"request": "{prompt: prompt}"}).check(asked)
+    provider({"request": "{prompt: prompt, system: system}"}).check(asked)
+    provider({"request": "{messages: messages}"}).check(asked)
+
+
+def test_options_and_tools_go_where_an_expression_puts_them() -> None:
+    adapter = provider({"request": "{model: model, functions: tools, style: options.style}"})
+    asked = ASKED._replace(options={"style": "dry", "tools": [{"name": "f"}]})
+    adapter.check(asked)
+
+    assert json.loads(adapter.chat_request(asked, stream=False).body or b"") == {
+        "model": "m",
+        "functions": [{"name": "f"}],
+        "style": "dry",
+    }
+
+
+def test_an_api_without_a_model_needs_none() -> None:
+    assert provider({"request": "{prompt: prompt}"}).default_model == "default"
+    assert provider({"request": "{model: model}"}).default_model is None
+    assert provider({"path": "/{model}", "request": "{prompt: prompt}"}).default_model is None
+
+
+# --- whole answers --------------------------------------------------------------------------------
+
+
+def test_an_answer_is_read_where_the_expressions_say() -> None:
+    adapter = provider(
+        {
+            "content": "result.said",
+            "thinking": "result.thought",
+            "model": "result.by",
+            "usage": "count.{prompt_tokens: i, completion_tokens: o}",
+            "metadata": "{debug: debug}",
+            "finish_reason": "result.why",
+        }
+    )
+    answer = {
+        "result": {"said": "yes", "thought": "hm", "by": "m2", "why": "MAX_TOKENS"},
+        "count": {"i": 3, "o": 2.0},
+        "debug": 7,
+    }
+
+    assert whole(adapter, answer) == [
+        ThinkingDelta("hm"),
+        ThinkingEnd(),
+        TextDelta("yes"),
+        Metadata({"model": "m2"}),
+        Metadata({"debug": 7}),
+        Usage(3, 2, 5),
+        Finish("length", "MAX_TOKENS"),
+    ]
+
+
+def test_an_answer_may_be_plain_text() -> None:
+    adapter = provider({"record": "text", "content": "@"})
+
+    assert whole(adapter, b"  <b>yes</b>\n") == [TextDelta("  <b>yes</b>\n"), Finish("stop")]
+
+
+def test_an_empty_text_is_an_answer() -> None:
+    assert whole(provider(), {"text": ""}) == [Finish("stop")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({"txt": "hi"}, "text is null: the document is an object with txt"),
+        ({"text": None}, "text is null: the document is an object with text"),
+        ({"text": {"parts": []}}, "text is an object with parts"),
+        ({"text": 7}, "text is a number: 7"),
+        ([], "text is null: the document is a list of 0"),
+    ],
+)
+def test_an_answer_without_the_text_that_was_promised_is_an_error(answer: object, told: str) -> None:
+    with pytest.raises(ProviderFailed) as caught:
+        whole(provider(), answer)
+
+    assert caught.value.message == f"config.toml: providers.acme.chat.content should find a string, but {told}"
+    assert caught.value.status == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "wanted"),
+    [("usage", 7, "an object"), ("metadata", "x", "an object"), ("model", ["m"], "a string"),
+     ("thinking", 1, "a string"), ("finish_reason", {}, "a string"), ("tool_calls", {}, "a list of calls")],
+)  # fmt: skip
+def test_whatever_else_is_not_what_was_promised_is_an_error_too(name: str, found: object, wanted: str) -> None:
+    with pytest.raises(ProviderFailed, match=f"chat.{name} should find {wanted}, but x is"):
+        whole(provider({name: "x"}), {"text": "hi", "x": found})
+
+
+def test_tool_calls_are_read_in_a_plain_form_and_in_openais() -> None:
+    adapter = provider({"tool_calls": "calls"})
+    plain = {"calls": [{"name": "f", "arguments": {"a": 1}}, {"name": "f", "arguments": {}}]}
+    openai = {"calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}]}
+
+    calls = [event for event in whole(adapter, plain) if isinstance(event, ToolCall)]
+    assert [(call.name, call.arguments, call.valid) for call in calls] == [("f", '{"a": 1}', True), ("f", "{}", True)]
+    assert len({call.id for call in calls}) == 2
+    assert whole(adapter, openai)[-2:] == [ToolCall("c1", "f", '{"a": 1}'), Finish("tool_calls")]
+
+
+# --- streams --------------------------------------------------------------------------------------
+
+SAID = [{"text": "Hel"}, {"note": 1}, {"text": "lo 👋"}, {"text": "\n", "done": False}]
+LAST = {"done": True, "usage": {"prompt_tokens": 1, "completion_tokens": 2}, "model": "m2", "why": "length"}
+FACTS = {"usage": "usage", "model": "model", "finish_reason": "why"}
+
+
+def framed(framing: str, documents: list[Any]) -> bytes:
+    texts = [json.dumps(document, ensure_ascii=False) for document in documents]
+    if framing == "sse":
+        return "".join(f"data: {text}\n\n" for text in texts).encode()
+    if framing == "json-array":
+        return f"[{','.join(texts)}]".encode()
+    return "".join(text + ("\n" if framing == "jsonl" else "|||") for text in texts).encode()
+
+
+@pytest.mark.parametrize("framing", ["sse", "jsonl", "json-array", "delimiter"])
+def test_a_stream_is_read_however_it_is_framed_and_cut(framing: str) -> None:
+    more = {"delimiter": "|||"} if framing == "delimiter" else {}
+    adapter = streaming(framing=framing, **more, **FACTS)
+    wire = framed(framing, [*SAID, LAST])
+    read = events(adapter, wire)
+
+    assert read == [
+        TextDelta("Hel"),
+        TextDelta("lo 👋"),
+        TextDelta("\n"),
+        Metadata({"model": "m2"}),
+        Usage(1, 2, 3),
+        Finish("length", "length"),
+    ]
+    for at in range(len(wire)):
+        assert events(adapter, wire[:at], wire[at:]) == read
+    assert events(adapter, *(wire[at : at + 1] for at in range(len(wire)))) == read
+
+
+def test_a_stream_that_ends_without_its_marker_does_not_finish() -> None:
+    assert events(streaming(), lines(*SAID)) == [TextDelta("Hel"), TextDelta("lo 👋"), TextDelta("\n")]
+
+
+@pytest.mark.parametrize(
+    ("end", "marker"),
+    [
+        ("[DONE]", b"data: [DONE]\n\n"),
+        ("'<end>'", b"data: <end>\n\n"),
+        ("type == 'bye'", b'data: {"type": "bye"}\n\n'),
+    ],
+)
+def test_a_stream_ends_by_a_sentinel_or_an_expression(end: str, marker: bytes) -> None:
+    adapter = streaming(framing="sse", end=end)
+    piece = b'data: {"text": "hi"}\n\n'
+
+    assert events(adapter, piece + marker) == [TextDelta("hi"), Finish("stop")]
+    assert events(adapter, piece) == [TextDelta("hi")]
+
+
+def test_a_stream_of_text_may_end_with_its_body() -> None:
+    adapter = streaming(framing="delimiter", delimiter="|||", record="text", delta="@", end="eof")
+    wire = b" one|||two ||| three"
+
+    assert events(adapter, wire) == [TextDelta(" one"), TextDelta("two "), TextDelta(" three"), Finish("stop")]
+    assert adapter.reader(ASKED).ends_with_body
+    assert not streaming().reader(ASKED).ends_with_body
+
+
+def test_the_names_of_events_can_be_read() -> None:
+    adapter = streaming(
+        framing="sse", record="event", delta="if(event == 'token', data.t)", end="event == 'end'", usage="data.usage"
+    )
+    wire = (
+        b'event: ping\ndata: x\n\nevent: token\ndata: {"t": "hi"}\n\nevent: note\ndata: {"t": "no"}\n\n'
+        b'event: end\ndata: {"usage": {"total_tokens": 4}}\n\n'
+    )
+
+    assert events(adapter, wire) == [TextDelta("hi"), Usage(total_tokens=4), Finish("stop")]
+
+
+def test_thinking_and_calls_are_read_from_a_stream() -> None:
+    adapter = streaming(thinking="thought", tool_calls="calls")
+    call = {"id": "c1", "name": "f", "arguments": {"a": 1}}
+    read = events(adapter, lines({"thought": "h"}, {"thought": "m"}, {"text": "so"}, {"calls": [call]}, {"done": True}))
+
+    assert read == [
+        ThinkingDelta("h"),
+        ThinkingDelta("m"),
+        ThinkingEnd(),
+        TextDelta("so"),
+        ToolCallDelta("f", '{"a": 1}'),
+        ToolCall("c1", "f", '{"a": 1}'),
+        Finish("tool_calls"),
+    ]
+
+
+def test_calls_in_pieces_are_put_together() -> None:
+    adapter = streaming(tool_calls="delta.tool_calls")
+    pieces = [{"index": 0, "id": "c1", "function": {"name": "f", "arguments": '{"a'}},
+              {"index": 0, "function": {"arguments": '": 1}'}}]  # fmt: skip
+    read = events(adapter, lines(*({"delta": {"tool_calls": [piece]}} for piece in pieces), {"done": True}))
+
+    assert read[-2:] == [ToolCall("c1", "f", '{"a": 1}'), Finish("tool_calls")]
+
+
+def test_a_stream_that_never_had_the_text_that_was_promised_is_an_error() -> None:
+    with pytest.raises(ProviderFailed, match=r"stream\.delta: text is null in all 2 records; the first is an object w"):
+        events(streaming(), lines({"txt": "hi"}, {"done": True}))
+
+
+def test_a_stream_whose_text_is_empty_is_an_answer() -> None:
+    assert events(streaming(), lines({"text": "", "done": True})) == [Finish("stop")]
+
+
+def test_a_piece_that_is_no_text_is_an_error() -> None:
+    with pytest.raises(ProviderFailed, match=r"stream\.delta should find a string, but text is a number: 7"):
+        events(streaming(), lines({"text": 7}))
+
+
+def test_an_answer_that_comes_whole_though_a_stream_was_asked_for_is_read_as_whole() -> None:
+    adapter = streaming({"content": "message"}, framing="sse")
+
+    assert whole(adapter, {"message": "hi"}) == [TextDelta("hi"), Finish("stop")]
+
+
+def test_two_answers_are_read_at_once() -> None:
+    adapter = streaming(**FACTS)
+    one, two = adapter.reader(ASKED), adapter.reader(ASKED)
+    framing = adapter.framing()
+    records = framing.feed(lines(*SAID, LAST))
+    mixed: list[list[Event]] = [[], []]
+    for record in records:
+        mixed[0] += one.feed(record)
+        mixed[1] += two.feed(record)
+
+    assert mixed[0] == mixed[1] == events(adapter, lines(*SAID, LAST))
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+TOLD = {"error": "fault.text", "error_status": "fault.code", "error_retryable": "fault.again"}
+
+
+def raised(iterator: Iterator[Event] | list[Event]) -> LlmError:
+    raise AssertionError(f"no error, but {list(iterator)}")
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "retryable"),
+    [
+        ({"text": "slow down", "code": 429}, 6, True),
+        ({"text": "slow down", "code": "429"}, 6, True),
+        ({"text": "slow down", "code": "rate_limit_exceeded"}, 6, True),
+        ({"text": "who are you", "code": 401}, 4, False),
+        ({"text": "no money", "code": "insufficient_quota"}, 9, False),
+        ({"text": "boom", "code": 500, "again": False}, 8, False),
+        ({"text": "odd"}, 8, True),
+    ],
+)
+def test_an_error_in_an_answer_is_told_by_its_expressions(fault: Any, status: int, retryable: bool) -> None:
+    adapter = provider(TOLD)
+
+    with pytest.raises(LlmError) as caught:
+        whole(adapter, {"fault": fault})
+
+    assert caught.value.status == status
+    assert fault["text"] in caught.value.message
+    if "again" in fault:
+        assert caught.value.retry_ok is retryable
+    assert caught.value.retryable is retryable
+
+
+def test_an_error_in_a_stream_is_told_on_any_record() -> None:
+    adapter = streaming(TOLD)
+
+    with pytest.raises(Busy, match="slow down"):
+        events(adapter, lines({"text": "hi"}, {"fault": {"text": "slow down", "code": 429}}))
+
+
+@pytest.mark.parametrize("nothing", [None, False, "", {}, []])
+def test_an_error_that_is_nothing_is_none(nothing: object) -> None:
+    assert whole(provider({"error": "error"}), {"text": "hi", "error": nothing}) == [TextDelta("hi"), Finish("stop")]
+
+
+def test_without_an_expression_an_error_is_known_by_its_usual_shapes() -> None:
+    with pytest.raises(LlmError, match="slow down"):
+        whole(provider(), {"error": {"message": "slow down", "type": "rate_limit_error"}})
+
+
+def test_with_an_expression_only_that_is_an_error() -> None:
+    assert whole(provider({"error": "fault"}), {"text": "hi", "error": 3})[0] == TextDelta("hi")
+
+
+def test_an_http_error_has_the_message_of_the_expression_and_the_status_of_http() -> None:
+    adapter = provider({"error": "fault.text"})
+    error = adapter.read_error(429, {"retry-after": "7"}, b'{"fault": {"text": "slow down"}}')
+
+    assert (error.status, error.retry_after) == (6, 7)
+    assert "slow down" in error.message
+    assert "gateway" in adapter.read_error(502, {}, b"<html>bad gateway</html>").message
+
+
+# --- models and health ----------------------------------------------------------------------------
+
+
+def test_models_are_listed_page_by_page_with_what_is_known_of_them() -> None:
+    adapter = provider(
+        models_list={
+            "path": "/models?after={cursor}",
+            "models": "items[].{id: slug, name: title, context_length: window}",
+            "next": "more",
+        }
+    )
+    page = adapter.read_models({"items": [{"slug": "a", "title": "A", "window": 8192}, {"slug": "b"}], "more": "x y"})
+    request = adapter.models_request(page.next)
+
+    assert page.models == (Model("a", "A", 8192), Model("b"))
+    assert request is not None
+    assert request.url == "https://acme.example/v2/models?after=x%20y"
+
+
+def test_models_may_be_a_list_of_names() -> None:
+    adapter = provider(models_list={"path": "/models", "models": "@"})
+
+    assert adapter.read_models(["a", "b"]).models == (Model("a"), Model("b"))
+    with pytest.raises(ProviderFailed, match=r"models_list\.models should find a list, but"):
+        adapter.read_models({})
+
+
+def test_a_service_may_have_an_address_for_its_health() -> None:
+    asked = provider(health={"path": "/healthz"}).health_request()
+
+    assert asked is not None
+    assert (asked.method, asked.url) == ("GET", "https://acme.example/v2/healthz")
+    assert provider().health_request() is None
+
+
+# --- mistakes in a table --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tables", "told"),
+    [
+        ({"chat": {**CHAT, "request": "{a: mesages}"}}, "chat.request: unknown name mesages at column 5"),
+        ({"chat": {**CHAT, "request": "messages"}}, "chat.request should make an object, but it makes a list of 4"),
+        ({"chat": {**CHAT, "request": "{a: join('', [max_tokens])}"}}, "chat.request cannot be worked out"),
+        ({"chat": {**CHAT, "content": "a["}}, "chat.content: it ends too early at column 3"),
+        ({"chat": {**CHAT, "usage": "foo(a)"}}, "chat.usage: unknown function foo()"),
+        ({"chat": {**CHAT, "path": "chat"}}, 'chat.path should begin with `/`, and not be "chat"'),
+        ({"chat": {**CHAT, "record": "yaml"}}, "chat.record: 'yaml' is none of json, text, event"),
+        ({"chat": {"path": "/chat", "request": "{}"}}, "chat.content is missing"),
+        ({"chat": {}}, " has no table `chat`"),
+        ({"stream": {"framing": "jsonl", "end": "done"}}, "stream.delta is missing"),
+        ({"stream": {"framing": "jsonl", "delta": "text"}}, "stream.end is missing"),
+        ({"stream": {**STREAM, "framing": "xml"}}, "stream.framing: 'xml' is none of sse, jsonl"),
+        ({"stream": {**STREAM, "framing": "delimiter"}}, "stream.delimiter is missing"),
+        ({"stream": {**STREAM, "end": "a["}}, "stream.end: it ends too early"),
+        ({"stream": {**STREAM, "request": "{a: nope}"}}, "stream.request: unknown name nope"),
+        ({"chat": {**CHAT, "contnet": "x"}}, "unknown key providers.acme.chat.contnet"),
+        ({"stream": {**STREAM, "delta": 7}}, "providers.acme.stream.delta should be text, not a number"),
+        ({"models": {"x": {"chat": {"contnet": "x"}}}}, "unknown key providers.acme.models.x.chat.contnet"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_table_is_told_with_file_and_key_before_anything_is_sent(tables: Any, told: str) -> None:
+    table = {"base_url": "https://acme.example/v2", "chat": CHAT, **tables}
+    config = Config(providers={"acme": table}, sources={"acme": "config.toml"})
+
+    with pytest.raises(ConfigurationError) as caught:
+        Declarative(provider_setup(config, "acme", Declarative, {}).config)
+
+    assert caught.value.message.startswith("config.toml: ")
+    assert told in caught.value.message
+
+
+def test_capabilities_are_those_of_the_tables() -> None:
+    assert provider().capabilities.names() == ("chat",)
+    assert streaming({"tool_calls": "calls"}, thinking="thought").capabilities.names() == (
+        "chat",
+        "stream",
+        "thinking",
+        "tools",
+    )
+
+
+def test_one_model_may_have_keys_of_its_own() -> None:
+    table = {"base_url": "https://acme.example", "chat": CHAT, "models": {"old": {"chat": {"content": "choices[0]"}}}}
+    config = Config(providers={"acme": table})
+    old = Declarative(provider_setup(config, "acme", Declarative, {}, model="old").config)
+
+    assert whole(old, {"choices": ["hi"]}) == [TextDelta("hi"), Finish("stop")]
+
+
+# --- the documented tables ------------------------------------------------------------------------
+
+TABLES = sorted((Path(__file__).parent.parent / "docs" / "tables").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_a_documented_table_is_short_and_right(path: Path) -> None:
+    text = path.read_text()
+    ((provider_id, table),) = tomllib.loads(text)["providers"].items()
+    config = Config(providers={provider_id: table}, sources={provider_id: path.name})
+
+    Declarative(provider_setup(config, provider_id, Declarative, {}).config)
+    assert len(text.splitlines()) <= 20
