@@ -1,0 +1,164 @@
+"""
+Version 2: messages as roles and contents; a stream of SSE events whose name stands in their data too.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from llmcli.errors import ProviderFailed
+from llmcli.framing import Record, as_object, as_text, parse_json, parse_object
+from llmcli.types import Event, Json, Message, Metadata, ToolCall, ToolCallDelta
+
+from llmcli_cohere.reading import CohereReader, raise_reported, thinking_of, tool_calls_of
+
+# --- our messages -> their messages ---------------------------------------------------------------
+
+
+def check(messages: Sequence[Message]) -> None:
+    """Any conversation will do."""
+
+
+def conversation(messages: Sequence[Message]) -> dict[str, Json]:
+    """The part of the request that says what was said. The API refuses messages without content; they are left out."""
+    return {"messages": [converted for message in messages if (converted := _message(message))]}
+
+
+def _message(message: Message) -> dict[str, Json] | None:
+    thought, text, calls = thinking_of(message), message.text, tool_calls_of(message)
+    if calls:
+        # What came before the calls goes back as their plan: the API has no other place for it beside them.
+        plan: dict[str, Json] = {"tool_plan": thought or text} if thought or text else {}
+        return {"role": message.role, **plan, "tool_calls": [_call(call) for call in calls]}
+    if not text.strip():
+        return None
+    if thought:
+        blocks: list[Json] = [{"type": "thinking", "thinking": thought}, {"type": "text", "text": text}]
+        return {"role": message.role, "content": blocks}
+    return {"role": message.role, "content": text}
+
+
+def _call(call: ToolCall) -> Json:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+# --- their answer -> our events -------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _OpenCall:
+    """A tool call that has begun and is not complete."""
+
+    id: str
+    name: str
+    fragments: list[str] = field(default_factory=list)
+
+
+class AnswerReader(CohereReader):
+    """Reads one answer. A whole one may have no content at all, if it calls tools."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._open: dict[int, _OpenCall] = {}
+
+    def feed(self, record: Record) -> Iterator[Event]:
+        """See `Reader.feed`. A `[DONE]` that some servers add says nothing: the answer ends with `message-end`."""
+        if record.data.strip() == "[DONE]":
+            return iter(())
+        event = as_object(parse_json(record.data))
+        delta = as_object(event.get("delta"))
+        message = as_object(delta.get("message"))
+        match as_text(event.get("type")) or record.event:
+            case "content-delta" | "content-start":
+                return self._content(as_object(message.get("content")))
+            case "content-end":
+                return self._thought()
+            case "tool-plan-delta":
+                return self._think("tool_plan", as_text(message.get("tool_plan")))
+            case "tool-call-start":
+                return self._begin(_index(event), as_object(message.get("tool_calls")))
+            case "tool-call-delta":
+                return self._continue(_index(event), as_object(message.get("tool_calls")))
+            case "tool-call-end":
+                return self._complete(_index(event))
+            case "citation-start":
+                self._citations.append(message.get("citations"))
+            case "message-start":
+                return _described(event)
+            case "message-end":
+                return self._end(delta)
+            case _:  # `debug`, and what the API does not say yet
+                raise_reported(event)
+        return iter(())
+
+    def whole(self, document: object) -> Iterator[Event]:
+        """See `Reader.whole`."""
+        answer = as_object(document)
+        raise_reported(answer)
+        if not isinstance(answer.get("message"), dict):
+            raise ProviderFailed("the answer has no message")
+        message = as_object(answer["message"])
+        yield from _described(answer)
+        for block in _objects(message.get("content")):
+            yield from self._content(block)
+        yield from self._think("tool_plan", as_text(message.get("tool_plan")))
+        for index, call in enumerate(_objects(message.get("tool_calls"))):
+            yield from self._call(_tool_call(index, _open_call(call)))
+        self._citations += _objects(message.get("citations"))
+        yield from self._end(answer)
+
+    def _content(self, content: Mapping[str, Json]) -> Iterator[Event]:
+        """Thinking or text; a block that starts may already have some."""
+        yield from self._think("thinking", as_text(content.get("thinking")))
+        yield from self._say(as_text(content.get("text")))
+
+    def _begin(self, index: int, call: Mapping[str, Json]) -> Iterator[Event]:
+        self._open[index] = _open_call(call)
+        return self._thought()
+
+    def _continue(self, index: int, call: Mapping[str, Json]) -> Iterator[Event]:
+        fragment = as_text(as_object(call.get("function")).get("arguments"))
+        if index in self._open and fragment:
+            self._open[index].fragments.append(fragment)
+            yield ToolCallDelta(self._open[index].name, fragment)
+
+    def _complete(self, index: int) -> Iterator[Event]:
+        call = self._open.pop(index, None)
+        if call is not None:
+            yield from self._call(_tool_call(index, call))
+
+    def _end(self, delta: Mapping[str, Json]) -> Iterator[Event]:
+        for index in sorted(self._open):
+            yield from self._complete(index)
+        yield from self._finish(
+            as_text(delta.get("finish_reason")), as_object(delta.get("usage")), as_text(delta.get("error"))
+        )
+
+
+def _described(answer: Mapping[str, Json]) -> Iterator[Event]:
+    if answer.get("id"):
+        yield Metadata({"id": answer["id"]})
+
+
+def _open_call(call: Mapping[str, Json]) -> _OpenCall:
+    function = as_object(call.get("function"))
+    given = function.get("arguments") or ""
+    arguments = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    return _OpenCall(as_text(call.get("id")), as_text(function.get("name")), [arguments])
+
+
+def _tool_call(index: int, call: _OpenCall) -> ToolCall:
+    """A tool without arguments streams nothing but "" (deepset-ai/haystack-core-integrations#1947)."""
+    arguments = "".join(call.fragments)
+    if not arguments.strip():
+        arguments = "{}"
+    return ToolCall(call.id or f"call_{index}", call.name, arguments, valid=parse_object(arguments) is not None)
+
+
+def _objects(value: Json) -> list[dict[str, Json]]:
+    return [as_object(item) for item in value] if isinstance(value, list) else []
+
+
+def _index(event: Mapping[str, Json]) -> int:
+    index = event.get("index")
+    return index if isinstance(index, int) else 0
