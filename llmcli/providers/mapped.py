@@ -114,7 +114,8 @@ class AnswerMap(NamedTuple):
         return {"event": "error", "data": document} if self.record == "event" else document
 
     def _error(self, document: object, found: Json, status: int, headers: Mapping[str, str]) -> LlmError:
-        described = http_errors.describe(json.dumps(found if isinstance(found, dict) else {"error": found}).encode())
+        whole = {**(document if isinstance(document, dict) else {}), "error": found}
+        described = http_errors.describe(json.dumps(whole).encode())
         if isinstance(found, str):
             described = described._replace(message=found.strip())
         code = self.error_status.find(document) if self.error_status is not None else None
