@@ -32,11 +32,12 @@ LAYERS = {
     "llmcli.answer": 2,
     "llmcli.registry": 2,
     "llmcli.providers": 2,
+    "llmcli.testing": 2,
     "llmcli.commands": 3,
     "llmcli.cli": 4,
     "llmcli.__main__": 4,
 }
-PACKAGES = {"llmcli.providers", "llmcli.commands"}  # a module of theirs needs no line of its own
+PACKAGES = {"llmcli.providers", "llmcli.testing", "llmcli.commands"}  # a module of theirs needs no line of its own
 
 STRANGERS = [("llmcli.provider", "llmcli.transport")]
 

@@ -1,0 +1,154 @@
+"""
+Checks over a real connection to a server on this machine: what only the transport shows. Layer 2.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from llmcli.answer import answer
+from llmcli.errors import Incomplete, ProviderFailed
+from llmcli.provider import Provider
+from llmcli.testing.hearing import Heard, call, listen
+from llmcli.testing.local_server import Connection, LocalServer, Script
+from llmcli.testing.samples import Answer
+from llmcli.testing.subject import Played, Subject, check, fail, skip
+from llmcli.transport import Transport
+from llmcli.types import Event, TextDelta, Timeouts
+
+_LONG = 10.0  # seconds in which everything on one machine has happened
+_SHORT = Timeouts(first=0.3, idle=0.3)
+
+
+def _sample(subject: Subject) -> Answer:
+    """The streamed answer that is played."""
+    sample = subject.framed().get("answer")
+    if sample is None:
+        skip("Samples.answer has no stream")
+    return sample
+
+
+def _opening(sample: Answer) -> tuple[bytes, ...]:
+    """The records before the end marker."""
+    return sample.stream[: len(sample.stream) - sample.marker]
+
+
+@contextmanager
+def _playing(subject: Subject, records: Sequence[bytes], *, stay: bool) -> Iterator[Played]:
+    """A server that sends these records and then ends the body, or stays silent."""
+    if subject.serve is not None:
+        with subject.serve(records, stay=stay) as played:
+            yield played
+        return
+
+    def script(connection: Connection) -> None:
+        connection.stream(records)
+        if stay:
+            connection.wait_until_gone()
+        else:
+            connection.send(b"0\r\n\r\n")
+
+    with LocalServer(script) as server:
+        yield server
+
+
+def _events(subject: Subject, provider: Provider, timeouts: Timeouts | None = None) -> Iterator[Event]:
+    request = subject.asked(options=subject.given.answer.options)
+    connection = call(Transport(env={}), stream=True)
+    return answer(provider, request, connection if timeouts is None else connection._replace(timeouts=timeouts))
+
+
+@check("any", connects=True)
+def a_stalled_answer_ends_in_time(subject: Subject) -> None:
+    """An answer that stalls is incomplete as soon as the idle timeout has passed"""
+    sample = _sample(subject)
+    with _playing(subject, _opening(sample), stay=True) as server:
+        heard = listen(_events(subject, subject.made(server.base_url), _SHORT))
+    if not isinstance(heard.error, Incomplete):
+        fail(
+            f"the server fell silent behind its text; that should be Incomplete after the idle timeout, but is "
+            f"{heard.error!r}: tell text as it comes, end only at the marker, and wait with call.sleep and call.remaining"
+        )
+
+
+@check("any", connects=True)
+def a_cancelled_answer_closes_the_connection(subject: Subject) -> None:
+    """Who stops reading closes the connection, so that the model stops too"""
+    sample = _sample(subject)
+    with _playing(subject, _opening(sample), stay=True) as server:
+        events = _events(subject, subject.made(server.base_url))
+        heard = _until_text(events)
+        if heard.error is not None or not heard.events:
+            fail(f"the server sent text and stayed open, but no text came ({heard.error}): yield it in feed()")
+        events.close()  # type: ignore[attr-defined]  # answer() is a generator
+        if not server.gone.wait(_LONG):
+            fail("the connection was still open after the answer was closed: close it in a `finally`")
+
+
+def _until_text(events: Iterator[Event]) -> Heard:
+    def first() -> Iterator[Event]:
+        for event in events:
+            if isinstance(event, TextDelta):
+                yield event
+                return
+
+    return listen(first())
+
+
+@check("any", connects=True)
+def answers_may_be_read_in_threads(subject: Subject) -> None:
+    """Answers of one provider may be read in several threads at once"""
+    sample = _sample(subject)
+    with _playing(subject, sample.stream, stay=False) as server:
+        provider = subject.made(server.base_url)
+        heard = _in_threads(4, lambda: listen(_events(subject, provider)))
+    for each in heard:
+        if each.error is not None:
+            fail(f"one of several answers that were read at once failed: {each.error.message}")
+        if each.reply().message.text != sample.text:
+            fail("answers that are read at once mix: keep the state of an answer on its Reader, not on the provider")
+
+
+def _in_threads(count: int, act: Callable[[], Heard]) -> list[Heard]:
+    heard: list[Heard] = []
+    threads = [threading.Thread(target=lambda: heard.append(act()), daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(_LONG)
+    if len(heard) < count:
+        fail("of several answers that were read at once one crashed or never ended")
+    return heard
+
+
+@check("http", connects=True)
+def the_answer_comes_from_the_base_url(subject: Subject) -> None:
+    """The request reaches the server at the base URL, and its answer is read"""
+    sample = _sample(subject)
+    with _playing(subject, sample.stream, stay=False) as server:
+        heard = listen(_events(subject, subject.made(server.base_url)))
+        asked = list(server.requests)
+    if len(asked) != 1:
+        fail(f"the server at the base URL was asked {len(asked)} times and not once: build URLs with self.url(path)")
+    if heard.error is not None or heard.reply().message.text != sample.text:
+        fail(f"the answer of a real server was not read: {heard.error or heard.events}")
+
+
+@check("http", connects=True)
+def a_redirect_is_not_followed(subject: Subject) -> None:
+    """A redirect is an error, and neither the prompt nor the key goes to another host"""
+    sample = _sample(subject)
+    with LocalServer(lambda connection: connection.stream(sample.stream)) as elsewhere:
+        with LocalServer(_redirects(elsewhere.base_url)) as server:
+            heard = listen(_events(subject, subject.made(server.base_url)))
+        if elsewhere.requests:
+            fail("a redirect was followed: leave the network to the driver")
+        if not isinstance(heard.error, ProviderFailed):
+            fail(f"a redirect should be ProviderFailed, but is {heard.error!r}")
+        if not server.requests:
+            fail("the server at the base URL was not asked: build URLs with self.url(path)")
+
+
+def _redirects(url: str) -> Script:
+    head = f"HTTP/1.1 302 Found\r\nLocation: {url}/\r\nContent-Length: 0\r\n\r\n"
+    return lambda connection: connection.send(head.encode())

@@ -1,0 +1,178 @@
+"""
+Checks of what a provider's class declares: it is what the program shows, and what it holds. Layer 2.
+"""
+
+import re
+
+from llmcli.errors import LlmError, ProviderFailed, UsageError
+from llmcli.framing import decode_body, parse_json
+from llmcli.provider import ApiKey, Capabilities, ConfigKey, HTTPProvider, NativeProvider, Option, Provider, Setting
+from llmcli.testing.hearing import crashed
+from llmcli.testing.subject import Subject, check, fail, skip
+from llmcli.types import ChatRequest, ProviderConfig
+
+
+@check("any")
+def the_class_is_a_provider(subject: Subject) -> None:
+    """The class is a provider of this version of the contract, with an id and a name"""
+    cls = subject.provider
+    if not issubclass(cls, HTTPProvider | NativeProvider):
+        fail("inherit from HTTPProvider or NativeProvider")
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", cls.id):
+        fail(f"id = {cls.id!r} should be lower-case letters, digits and single hyphens")
+    if not cls.name.strip():
+        fail("name is empty: give the service's own name")
+    if type(cls.api_version) is not int or cls.api_version != Provider.api_version:
+        fail(f"api_version = {cls.api_version!r} should be {Provider.api_version}, the version of the contract")
+    missing = sorted(getattr(cls, "__abstractmethods__", ())) + [
+        name for name in _needed(cls) if getattr(getattr(cls, name), "__isabstractmethod__", False)
+    ]
+    if missing:
+        fail(f"{', '.join(missing)} must be written")
+
+
+def _needed(cls: type[Provider]) -> tuple[str, ...]:
+    return ("stream",) if issubclass(cls, NativeProvider) else ("chat_request", "reader")
+
+
+@check("any")
+def declarations_are_well_formed(subject: Subject) -> None:
+    """What is declared has the form that `providers show` needs"""
+    provider = subject.made()
+    for what, value, kind in (
+        ("capabilities", provider.capabilities, Capabilities),
+        ("api_key", provider.api_key, ApiKey),
+        ("known_models", provider.known_models, tuple),
+        ("quirks", provider.quirks, tuple),
+    ):
+        if not isinstance(value, kind):
+            fail(f"{what} should be a {kind.__name__}, not {value!r}")
+    for what, table, kind in (
+        ("settings", provider.settings, Setting),
+        ("options", provider.options or {}, Option),
+        ("config_keys", provider.config_keys, ConfigKey),
+    ):
+        for name, value in table.items():
+            if not isinstance(value, kind):
+                fail(f"{what}[{name!r}] should be a {kind.__name__}, not {value!r}")
+    key = provider.api_key
+    if key.required and not key.hint:
+        fail("api_key is required and has no hint: say where a person gets one")
+    for url in filter(None, [subject.provider.default_base_url]):
+        if not re.match(r"[a-z]+://", url) or url.endswith("/"):
+            fail(f"default_base_url = {url!r} should be a URL with its scheme and without a slash at its end")
+
+
+@check("any")
+def declared_settings_are_settings(subject: Subject) -> None:
+    """Each declared setting is one that a request has, with a range that is one"""
+    for name, setting in subject.made().settings.items():
+        if name not in ChatRequest._fields:
+            fail(f"settings[{name!r}]: a request has no such setting; declare it as an option")
+        if setting.min is not None and setting.max is not None and setting.min > setting.max:
+            fail(f"settings[{name!r}]: min {setting.min} is above max {setting.max}")
+
+
+@check("any")
+def a_setting_out_of_range_is_refused(subject: Subject) -> None:
+    """A setting out of its declared range is refused before anything is sent"""
+    provider = subject.made()
+    for name, setting in provider.settings.items():
+        for value in (setting.min - 1 if setting.min is not None else None,
+                      setting.max + 1 if setting.max is not None else None):  # fmt: skip
+            if value is None:
+                continue
+            try:
+                provider.check(subject.asked()._replace(**{name: value}))
+            except UsageError:
+                continue
+            except LlmError:
+                continue
+            fail(f"{name} = {value:g} is out of the declared range and was not refused: call super().check(request)")
+
+
+@check("any")
+def an_unknown_option_is_refused(subject: Subject) -> None:
+    """An option that is not among the declared ones is refused"""
+    provider = subject.made()
+    if provider.options is None:
+        skip("the provider does not declare its options")
+    try:
+        provider.check(subject.asked(options={"kit_unknown": "x"}))
+    except LlmError:
+        return
+    fail("--option kit_unknown=x was not refused, though `options` are declared: call super().check(request)")
+
+
+@check("any")
+def an_ordinary_request_is_taken(subject: Subject) -> None:
+    """An ordinary question is not refused"""
+    try:
+        subject.made().check(subject.asked())
+    except LlmError as exc:
+        fail(f"check() refuses a plain question: {exc.message}")
+    except Exception as exc:
+        crashed(exc)
+
+
+@check("any")
+def the_default_model_is_known(subject: Subject) -> None:
+    """The default model is among the models that the provider knows"""
+    provider = subject.made()
+    known, default = provider.known_models, subject.provider.default_model
+    if default is not None and known and default not in known:
+        fail(f"default_model = {default!r} is not among known_models: {', '.join(known)}")
+    configured = subject.provider((subject.config or _bare(subject))._replace(default_model="kit-model"))
+    if configured.default_model != "kit-model":
+        fail("default_model of the configuration is ignored: call super().__init__(config)")
+
+
+def _bare(subject: Subject) -> ProviderConfig:
+    return ProviderConfig(subject.provider.id or "unnamed")
+
+
+@check("http")
+def models_are_listed(subject: Subject) -> None:
+    """The models are listed, all pages of them"""
+    provider = subject.http()
+    if provider.models_request() is None:
+        skip("the API does not list its models")
+    given = subject.given
+    if not given.models:
+        fail("models_request() lists models: give Samples.models and model_ids, or return None")
+    cursor, ids = None, []
+    for number, page in enumerate(given.models):
+        if number and provider.models_request(cursor) == provider.models_request():
+            fail(f"models_request({cursor!r}) asks for the first page again: put the cursor into it")
+        try:
+            found = provider.read_models(parse_json(decode_body(page)))
+        except LlmError as exc:
+            fail(f"read_models() refused page {number + 1}: {exc.message}")
+        except Exception as exc:
+            crashed(exc)
+            raise
+        ids += [model.id for model in found.models]
+        cursor = found.next
+        last = number == len(given.models) - 1
+        if last != (cursor is None):
+            fail(f"ModelPage.next of page {number + 1} of {len(given.models)} is {cursor!r}: "
+                 + ("there is no other page" if last else "it should be the cursor of the next"))  # fmt: skip
+    if tuple(ids) != given.model_ids:
+        fail(f"read_models() should find {', '.join(given.model_ids)}; it found {', '.join(ids) or 'none'}")
+
+
+@check("http")
+def a_list_of_models_that_is_none_is_an_error(subject: Subject) -> None:
+    """What is no list of models is an error or no models, never a crash"""
+    provider = subject.http()
+    if provider.models_request() is None:
+        skip("the API does not list its models")
+    for document in (None, [], {}, "x", {"data": None}, {"data": [None, {}]}, {"models": [{}, 7]}, {"data": {}}):
+        try:
+            provider.read_models(document)
+        except ProviderFailed:
+            continue
+        except LlmError:
+            continue
+        except Exception as exc:
+            crashed(exc)

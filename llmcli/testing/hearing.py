@@ -1,0 +1,132 @@
+"""
+Has the real driver read sample bytes, without a network. Layer 2: knows the driver, the transport's shape and the
+subject.
+
+The bytes go through `answer()` itself, over a transport that holds them already: what a check sees is what a user
+would see.
+"""
+
+import traceback
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+
+from llmcli.answer import Call, Fold, answer
+from llmcli.deadlines import Deadlines
+from llmcli.errors import LlmError, NetworkFailed
+from llmcli.retry import RetryPolicy
+from llmcli.testing.samples import Answer
+from llmcli.testing.subject import Subject, fail
+from llmcli.transport import Response, Transport
+from llmcli.types import NOTHING, ChatRequest, Event, Finish, HttpRequest, Reply, Timeouts
+
+_CHUNKED = {"transfer-encoding": "chunked"}
+_ONCE = RetryPolicy(retries=0)
+_PATIENCE = Timeouts(first=10.0, idle=10.0, total=None)
+
+
+class Sent(NamedTuple):
+    """What the service sends: the body as it arrives, and whether the connection is cut behind it."""
+
+    chunks: Sequence[bytes]
+    status: int = 200
+    headers: Mapping[str, str] = NOTHING
+    cut: bool = False
+
+
+class Canned(Transport):
+    """A network on which everything was said already. `taken` counts the chunks that were asked for."""
+
+    def __init__(self, sent: Sent) -> None:
+        super().__init__(env={})
+        self.taken = 0
+        self.requests: list[HttpRequest] = []
+        self._sent = sent
+
+    @contextmanager
+    def send(
+        self, request: HttpRequest, deadlines: Deadlines, before_wait: Callable[[], None] = lambda: None
+    ) -> Iterator[Response]:
+        """See `Transport.send`."""
+        self.requests.append(request)
+        yield Response(self._sent.status, {**_CHUNKED, **self._sent.headers}, self._chunks())
+
+    def _chunks(self) -> Iterator[bytes]:
+        for chunk in self._sent.chunks:
+            self.taken += 1
+            yield chunk
+        if self._sent.cut:
+            raise NetworkFailed("the connection was cut")
+
+
+class Heard(NamedTuple):
+    """The events of an answer as far as they came, and the error that ended them if one did."""
+
+    events: tuple[Event, ...]
+    error: LlmError | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether it came to its end."""
+        return bool(self.events) and isinstance(self.events[-1], Finish)
+
+    def reply(self) -> Reply:
+        """The whole answer."""
+        fold = Fold("kit", "", keep=True)
+        list(fold.watch(iter(self.events)))
+        return fold.reply()
+
+
+def listen(events: Iterator[Event]) -> Heard:
+    """All events, and the error. What is none of our errors is a bug of the adapter, which fails the check."""
+    heard: list[Event] = []
+    try:
+        for event in events:
+            heard.append(event)
+    except LlmError as exc:
+        return Heard(tuple(heard), exc)
+    except Exception as exc:
+        crashed(exc)
+    return Heard(tuple(heard))
+
+
+def crashed(exc: Exception) -> None:
+    """The adapter raised what is no error of ours."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    last = frames[-1]
+    place = f"{last.filename.rpartition('/')[2]}:{last.lineno}, in {last.name}"
+    fail(f"the adapter raised {type(exc).__name__}: {exc} ({place}); raise an LlmError, or read what may be missing")
+
+
+def performed(
+    subject: Subject, sent: Sent, *, stream: bool, request: ChatRequest | None = None
+) -> Generator[Event, None, None]:
+    """The events of one answer of an HTTP provider for which the service sends this."""
+    return answer(subject.http(), request or subject.asked(), call(Canned(sent), stream=stream))
+
+
+def call(transport: Transport, *, stream: bool, timeouts: Timeouts = _PATIENCE) -> Call:
+    """A call that tries once."""
+    return Call(transport, key="kit-key", timeouts=timeouts, retry=_ONCE, stream=stream)
+
+
+def hear(subject: Subject, sample: Answer, records: Sequence[bytes] | None = None, *, cut: bool = False) -> Heard:
+    """
+    The streamed answer, of which only these records are sent. Then the body ends, or the connection is `cut`; over a
+    native provider's server it is closed.
+    """
+    records = sample.stream if records is None else records
+    request = subject.asked(options=sample.options)
+    if not subject.native:
+        return listen(performed(subject, Sent(records, cut=cut), stream=True, request=request))
+    with ExitStack() as stack:
+        provider = subject.made()
+        if subject.serve is not None:
+            provider = subject.made(stack.enter_context(subject.serve(records, stay=False)).base_url)
+        return listen(answer(provider, request, call(Transport(env={}), stream=True)))
+
+
+def hear_whole(subject: Subject, sample: Answer) -> Heard:
+    """The answer that came in one piece."""
+    sent = Sent((sample.whole or b"",), headers={"content-type": "application/json"})
+    return listen(performed(subject, sent, stream=False, request=subject.asked(options=sample.options)))

@@ -1,0 +1,352 @@
+"""
+Checks of what is sent. The values that were said are looked for anywhere in the request, so that no format need be
+described. Layer 2.
+"""
+
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from llmcli.answer import answer, prepared
+from llmcli.errors import LlmError, ProviderFailed
+from llmcli.framing import decode_body, parse_json
+from llmcli.provider import HTTPProvider, Setting
+from llmcli.testing.hearing import call, crashed
+from llmcli.testing.subject import Subject, check, fail, skip
+from llmcli.transport import Transport
+from llmcli.types import ChatRequest, HttpRequest, Message, Text, Thinking, ToolCall, message
+
+_KEY = "kit-key-0123456789"
+_UNICODE = 'Grüße 🦙 "quoted" \\ back\nline\u2028end'
+_SAID: Mapping[str, Any] = {"max_tokens": 123, "temperature": 0.375, "top_p": 0.625, "seed": 4711}
+_STOP = "KIT-STOP"
+
+Place = tuple[object, ...]
+
+
+class Described(NamedTuple):
+    """A request as it goes out, or the error with which it was refused."""
+
+    sent: str
+    values: Mapping[Place, object]
+    refused: LlmError | None = None
+
+    def says(self, *texts: str) -> bool:
+        """Whether the texts are in it, in their order."""
+        position = 0
+        for text in texts:
+            found = self.sent.find(text, position)
+            if found < 0:
+                return False
+            position = found + len(text)
+        return True
+
+    def place_of(self, wanted: object) -> Place | None:
+        """Where a value stands."""
+        for place, value in self.values.items():
+            if value == wanted and isinstance(value, bool) == isinstance(wanted, bool):
+                return place
+        return None
+
+
+def described(subject: Subject, request: ChatRequest, *, stream: bool = False) -> Described:
+    """What the adapter sends for a request: over HTTP as it describes it, natively as its server received it."""
+    if subject.native:
+        return _received(subject, request)
+    provider = subject.http()
+    stream = stream and provider.capabilities.stream
+    try:
+        provider.check(request)
+        wire = provider.chat_request(request, stream=stream)
+    except LlmError as exc:
+        return Described("", {}, exc)
+    except Exception as exc:
+        crashed(exc)
+        raise
+    body = decode_body(wire.body or b"")
+    return _shown(unquote(wire.url), body)
+
+
+def _shown(head: str, body: str) -> Described:
+    try:
+        values = dict(leaves(parse_json(body)))
+    except ProviderFailed:
+        return Described(f"{head}\n{body}", {})
+    return Described("\n".join([head, *(value for value in values.values() if isinstance(value, str))]), values)
+
+
+def _received(subject: Subject, request: ChatRequest) -> Described:
+    if subject.serve is None:
+        skip("the provider runs in this process: it sends nothing")
+    with subject.serve(subject.given.answer.stream, stay=False) as server:
+        provider = subject.made(server.base_url)
+        try:
+            list(answer(provider, request, call(Transport(env={}), stream=True)))
+        except LlmError as exc:
+            return Described("", {}, exc)
+        messages = [each.decode("utf-8", "replace") if isinstance(each, bytes) else each for each in server.requests]
+    shown = [_shown("", each) for each in messages]
+    values = {(number, *place): value for number, one in enumerate(shown) for place, value in one.values.items()}
+    return Described("\n".join(one.sent for one in shown), values)
+
+
+def leaves(document: object, place: Place = ()) -> Iterator[tuple[Place, object]]:
+    """Every value of a JSON document that holds no others, and where it stands."""
+    if isinstance(document, Mapping):
+        for key, value in document.items():
+            yield from leaves(value, (*place, key))
+    elif isinstance(document, list):
+        for number, value in enumerate(document):
+            yield from leaves(value, (*place, number))
+    else:
+        yield place, document
+
+
+def _accepted(subject: Subject, request: ChatRequest, what: str, *, stream: bool = False) -> Described:
+    found = described(subject, request, stream=stream)
+    if found.refused is not None:
+        fail(f"{what} was refused ({found.refused.message}), which any provider must take")
+    return found
+
+
+# --- what was asked -------------------------------------------------------------------------------
+
+_CONVERSATION = (
+    message("user", "KIT-FIRST question"),
+    message("assistant", "KIT-SECOND reply"),
+    message("user", "KIT-THIRD question"),
+)
+_SYSTEM = message("system", "KIT-SYSTEM instruction")
+
+
+@check("any")
+def the_conversation_is_sent(subject: Subject) -> None:
+    """The whole conversation is sent, in its order"""
+    found = _accepted(subject, subject.asked(*_CONVERSATION), "a conversation")
+    for said in _CONVERSATION:
+        if not found.says(said.text):
+            fail(f"the {said.role} message {said.text!r} of the conversation is not sent: send every message")
+    if not found.says(*(said.text for said in _CONVERSATION)):
+        fail("the messages are sent in another order than they were said")
+
+
+@check("any")
+def the_system_message_is_sent(subject: Subject) -> None:
+    """The system message is sent, wherever the API wants it"""
+    found = described(subject, subject.asked(_SYSTEM, *_CONVERSATION))
+    if found.refused is None and not found.says(_SYSTEM.text):
+        fail("the system message is not sent: put it in its place, or refuse it in check() with RequestRejected")
+
+
+@check("any")
+def roles_are_told_apart(subject: Subject) -> None:
+    """What the model said is sent as the model's, and not as the user's"""
+    first, second, third = _CONVERSATION
+    same = described(subject, subject.asked(first, second._replace(role="user"), third))
+    if same.values and same == _accepted(subject, subject.asked(*_CONVERSATION), "a conversation"):
+        fail("an assistant message is sent like one of the user: say who spoke")
+
+
+@check("any")
+def messages_of_one_role_in_a_row_are_all_sent(subject: Subject) -> None:
+    """Two messages of the user in a row are both sent"""
+    found = described(subject, subject.asked(message("user", "KIT-ONE"), message("user", "KIT-TWO")))
+    if found.refused is None and not found.says("KIT-ONE", "KIT-TWO"):
+        fail("of two user messages in a row not both are sent, in their order: join them where the API wants turns")
+
+
+@check("any")
+def text_is_sent_as_it_is(subject: Subject) -> None:
+    """Letters of any script, quotes, backslashes and line breaks are sent as they are"""
+    if not _accepted(subject, subject.asked(message("user", _UNICODE)), "any text").says(_UNICODE):
+        fail(f"the text {_UNICODE!r} is not sent as it is: build the body with json_request")
+
+
+@check("any")
+def the_model_is_sent(subject: Subject) -> None:
+    """The model that was chosen is named in the request"""
+    found = described(subject, subject.asked()._replace(model="kit-model-7"))
+    if found.refused is None and not found.says("kit-model-7"):
+        fail("request.model is not sent: put it into the URL or the body")
+
+
+@check("any")
+def settings_are_sent_or_refused(subject: Subject) -> None:
+    """A setting that was said is sent, or refused with a clear error"""
+    settings = subject.made().settings
+    for name, wanted in _SAID.items():
+        value = _inside(settings.get(name), wanted)
+        found = described(subject, subject.asked()._replace(**{name: value}))
+        if found.refused is None and (found.values or not subject.native) and found.place_of(value) is None:
+            fail(f"{name} was said and is not sent: put request.{name} in its place, or refuse it in check()")
+    found = described(subject, subject.asked()._replace(stop=(_STOP,)))
+    if found.refused is None and not found.says(_STOP):
+        fail("stop was said and is not sent: put request.stop in its place, or refuse it in check()")
+
+
+@check("http")
+def zero_is_a_value(subject: Subject) -> None:
+    """A temperature or a seed of 0 is sent, because 0 was said"""
+    nothing = described(subject, subject.asked())
+    for name in ("temperature", "seed"):
+        found = described(subject, subject.asked()._replace(**{name: 0}))
+        if found.refused is None and found.values and found == nothing:
+            fail(f"{name} = 0 was said and is not sent: compare with None (`is not None`), not with truth")
+
+
+@check("http")
+def nothing_unsaid_is_sent(subject: Subject) -> None:
+    """A setting that nobody said is not sent, except a declared default"""
+    settings = subject.made().settings
+    nothing = described(subject, subject.asked())
+    for name, wanted in _SAID.items():
+        value = _inside(settings.get(name), wanted)
+        place = described(subject, subject.asked()._replace(**{name: value})).place_of(value)
+        default = settings[name].default if name in settings else None
+        if place is not None and place in nothing.values and nothing.values[place] != default:
+            fail(
+                f"nobody said {name}, but {nothing.values[place]!r} is sent: leave it out where it is None, "
+                f"or declare it as Setting.default"
+            )
+    stopped = described(subject, subject.asked()._replace(stop=(_STOP,))).place_of(_STOP)
+    if stopped is not None and stopped in nothing.values:
+        fail("nobody said stop, but it is sent: leave it out where it is empty")
+
+
+@check("http")
+def no_null_is_sent(subject: Subject) -> None:
+    """There is no null in a request"""
+    for stream in (False, True):
+        found = _accepted(subject, subject.asked(*_CONVERSATION), "a conversation", stream=stream)
+        place = found.place_of(None)
+        if place is not None:
+            fail(f"{'.'.join(map(str, place))} is sent as null: leave out what was not said")
+
+
+@check("http")
+def options_are_sent(subject: Subject) -> None:
+    """An option is sent as the API's own field, where the provider does not declare its options"""
+    if subject.made().options is not None:
+        skip("the provider declares its options")
+    found = described(subject, subject.asked(options={"kit_option": "kit-value"}))
+    if found.refused is None and not any("kit_option" in place for place in found.values):
+        fail("--option kit_option=… is not sent: put request.options into the body last, or declare `options`")
+
+
+@check("http")
+def a_stream_is_asked_for(subject: Subject) -> None:
+    """A streamed answer is asked for in another way than a whole one"""
+    provider, request = subject.http(), subject.asked()
+    if not provider.capabilities.stream:
+        skip("the provider does not stream")
+    if provider.chat_request(request, stream=True) == provider.chat_request(request, stream=False):
+        fail("chat_request(stream=True) and chat_request(stream=False) are equal: ask for the stream when told to")
+
+
+@check("http")
+def a_body_says_what_it_is(subject: Subject) -> None:
+    """A request with a body names its content type"""
+    wire = subject.http().chat_request(subject.asked(), stream=False)
+    names = {name.lower() for name in wire.headers}
+    if wire.body and "content-type" not in names:
+        fail("the request has a body and no Content-Type: build it with json_request")
+
+
+@check("http")
+def asking_twice_asks_the_same(subject: Subject) -> None:
+    """The same question is asked in the same way again: nothing is remembered"""
+    provider, request = subject.http(), subject.asked(*_CONVERSATION)
+    fresh = subject.http().chat_request(request, stream=False)
+    provider.chat_request(subject.asked(message("user", "KIT-OTHER")), stream=False)
+    again = provider.chat_request(request, stream=False)
+    if b"KIT-OTHER" in (again.body or b"") or len(again.body or b"") != len(fresh.body or b""):
+        fail("a request depends on the one before it: keep nothing of a request on the provider")
+
+
+# --- what is sent back ----------------------------------------------------------------------------
+
+
+@check("http")
+def thinking_is_sent_back(subject: Subject) -> None:
+    """What a provider wants back with its thinking is sent back with the next request"""
+    sample = subject.given.thinking
+    opaque = [part.opaque for part in sample.parts if isinstance(part, Thinking) and part.opaque] if sample else []
+    if sample is None or not opaque:
+        skip("there is no sample of thinking with anything to send back")
+    found = _accepted(subject, _continued(subject, sample.parts), "an answer with thinking")
+    for value in (value for each in opaque for _, value in leaves(each) if isinstance(value, str)):
+        if not found.says(value):
+            fail(f"{value!r}, in the `opaque` of a Thinking part, is not sent back with its message")
+
+
+@check("http")
+def tool_calls_are_sent_back(subject: Subject) -> None:
+    """The tool calls of an answer are sent back with the next request"""
+    sample = subject.given.tool_calls
+    if sample is None:
+        skip("there is no sample of tool calls")
+    found = _accepted(subject, _continued(subject, sample.parts), "an answer with tool calls")
+    for part in sample.parts:
+        if isinstance(part, ToolCall) and not found.says(part.name):
+            fail(f"the call of {part.name!r} is not sent back with its message: send ToolCall parts in the API's form")
+
+
+def _continued(subject: Subject, parts: tuple[Any, ...]) -> ChatRequest:
+    """A conversation that goes on after an answer."""
+    said = tuple(part._replace(id=part.id or "kit-call") if isinstance(part, ToolCall) else part for part in parts)
+    asked, result = message("user", "KIT-FIRST question"), message("user", "KIT-THIRD question")
+    return subject.asked(asked, Message("assistant", (*said, *(() if said else (Text("x"),)))), result)
+
+
+# --- the key and the host -------------------------------------------------------------------------
+
+
+def _wires(provider: HTTPProvider, subject: Subject) -> Iterator[tuple[str, HttpRequest]]:
+    """Every request that the provider can make."""
+    for stream in sorted({False, provider.capabilities.stream}):
+        yield "chat_request", provider.chat_request(subject.asked(), stream=stream)
+    for name in ("models_request", "health_request"):
+        wire = getattr(provider, name)()
+        if wire is not None:
+            yield name, wire
+
+
+@check("http")
+def requests_go_to_the_base_url(subject: Subject) -> None:
+    """Every request goes to the base URL that the user gave, and so does the key"""
+    provider = subject.http("http://kit.example:4711/base")
+    for name, wire in _wires(provider, subject):
+        if urlsplit(wire.url)[:2] != ("http", "kit.example:4711"):
+            fail(f"{name} goes to {wire.url}, though the base URL is http://kit.example:4711/base: use self.url(path)")
+
+
+@check("http")
+def the_key_stands_only_in_its_place(subject: Subject) -> None:
+    """The key is sent where `api_key` says, and nowhere else"""
+    provider = subject.http()
+    place = provider.api_key
+    for name, wire in _wires(provider, subject):
+        keyed = prepared(provider, wire, _KEY)
+        if keyed == wire:
+            fail(f"{name}: authorize() does not put the key anywhere")
+        if not place.query and _key_in(keyed.url):
+            fail(f"{name}: the key stands in the URL, where logs show it: send it in a header")
+        if _key_in(decode_body(keyed.body or b"")):
+            fail(f"{name}: the key stands in the body: send it in a header")
+        for header, value in keyed.headers.items():
+            declared = not place.query and header.lower() == place.header.lower()
+            if _key_in(value) and not declared:
+                fail(f"{name}: the key stands in the header {header}, which `api_key` does not name: ApiKey(header=…)")
+
+
+def _key_in(text: str) -> bool:
+    return _KEY in text or b64encode(_KEY.encode()).decode() in text
+
+
+def _inside(setting: Setting | None, wanted: float) -> float:
+    """A value that the range of a setting allows, the wanted one if it does."""
+    if setting is None:
+        return wanted
+    low = wanted if setting.min is None else max(setting.min, wanted)
+    return low if setting.max is None else min(setting.max, low)
