@@ -33,6 +33,26 @@ _SMALL, _LARGE = 10 * _MB, 1024 * _MB  # answers whose peak memory should be the
 _RATE_TOKENS = 100_000
 
 
+# The format that the mock server speaks, as a table.
+_TABLE = """
+[providers.table]
+adapter = "http"
+[providers.table.chat]
+path = "/chat/completions"
+request = "{model: model, messages: messages}"
+content = "choices[0].message.content"
+model = "model"
+usage = "usage"
+finish_reason = "choices[0].finish_reason"
+[providers.table.stream]
+request = "{stream: `true`}"
+delta = "choices[0].delta.content"
+end = "[DONE]"
+"""
+
+Maker = Callable[[str, int], "Command"]
+
+
 class Row(NamedTuple):
     """One line of the table, ready to print."""
 
@@ -78,6 +98,15 @@ class Bench:
         base_url = self._base_url(kind, count, scheme)
         argv = (f"{_BIN}/llmcli", "chat", "-p", "openai", "-m", "benchmark", "--base-url", base_url, *trust)
         return Command(argv, self._env, stdin or self._prompt, answer_size(kind, count))
+
+    def by_table(self, kind: str, count: int) -> Command:
+        """The same as `ours` for a provider that is a table of the configuration."""
+        path = os.path.join(self._folder, "table.toml")
+        with open(path, "w") as file:
+            file.write(_TABLE)
+        argv = (f"{_BIN}/llmcli", "chat", "--config", path, "-p", "table", "-m", "benchmark")
+        base_url = self._base_url(kind, count, "http")
+        return Command((*argv, "--base-url", base_url), self._env, self._prompt, answer_size(kind, count))
 
     def plain(self, kind: str, count: int, *, scheme: str = "http", stdin: str | None = None) -> Command:
         """`plain.py` that streams the same answer."""
@@ -149,6 +178,12 @@ def tokens_100k(bench: Bench) -> Row:
     return _cpu_per_token(bench, 100_000)
 
 
+def declarative(bench: Bench) -> Row:
+    """CPU time per token of a very long answer read by expressions, beside the built-in adapter."""
+    what = "100,000 tokens by a table, beside the built-in: CPU per token"
+    return _cpu_per_token(bench, 100_000, what, (bench.by_table, bench.ours), 2.0)
+
+
 def memory(bench: Bench) -> Row:
     """How much higher the peak memory is for an answer of 1 GB than for one of 10 MB."""
 
@@ -177,6 +212,7 @@ ROWS: dict[str, Callable[[Bench], Row]] = {
     "tab": tab,
     "tokens-10k": tokens_10k,
     "tokens-100k": tokens_100k,
+    "declarative": declarative,
     "memory": memory,
     "stdin": stdin,
 }
@@ -187,14 +223,17 @@ def _wall(what: str, ours: Command, plain: Command, aim: float, bench: Bench) ->
     return _row(f"{what}: wall", found, "{:.0f} ms", 1e3, aim)
 
 
-def _cpu_per_token(bench: Bench, count: int) -> Row:
+def _cpu_per_token(
+    bench: Bench, count: int, what: str = "", makers: tuple[Maker, Maker] | None = None, aim: float = 1.0
+) -> Row:
     """User and system time of the whole run less that of a 20-token run right before it, by token."""
 
-    def cost_of(make: Callable[[str, int], Command]) -> Callable[[], float]:
+    def cost_of(make: Maker) -> Callable[[], float]:
         return lambda: -run(make("tokens", 20)).cpu + _noted(bench, count, run(make("tokens", count))).cpu
 
-    found = compare(cost_of(bench.ours), cost_of(bench.plain), bench.runs)
-    return _row(f"{count:,} tokens: CPU per token", found, "{:.1f} us", 1e6 / count, 1.0)
+    ours, beside = makers or (bench.ours, bench.plain)
+    found = compare(cost_of(ours), cost_of(beside), bench.runs)
+    return _row(what or f"{count:,} tokens: CPU per token", found, "{:.1f} us", 1e6 / count, aim)
 
 
 def _noted(bench: Bench, count: int, cost: Cost) -> Cost:

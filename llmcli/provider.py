@@ -251,6 +251,13 @@ class HTTPProvider(Provider):
         """The error for an answer with a status of 400 and above."""
         return http_errors.read_error(status, headers, body)
 
+    def findings(self, record: Record, *, stream: bool) -> Mapping[str, Json]:
+        """
+        What the expressions of the configuration find in one record of a stream, or in a whole answer, by their keys;
+        nothing for a provider that reads without any.
+        """
+        return {}
+
     def adapt(self, request: ChatRequest, error: LlmError) -> ChatRequest | None:
         """
         The same request said in another way, after the service refused a parameter that we chose ourselves; `None`

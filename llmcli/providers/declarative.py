@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from llmcli.errors import ConfigurationError, LlmError, ProviderFailed, RequestRejected
 from llmcli.expressions import ROOTS, Expression, described, scope
-from llmcli.framing import SSE, Delimiter, Framing, JsonArray, JsonLines, as_object
+from llmcli.framing import SSE, Delimiter, Framing, JsonArray, JsonLines, Record, as_object
 from llmcli.provider import ApiKey, Capabilities, ConfigKey, HTTPProvider, Setting, json_request
 from llmcli.providers.mapped import ANSWER_KEYS, AnswerMap, MappedReader, answer_map
 from llmcli.types import (
@@ -177,6 +177,10 @@ class Declarative(HTTPProvider):
     def reader(self, request: ChatRequest) -> MappedReader:
         """See `HTTPProvider.reader`."""
         return MappedReader(self._chat, self._stream)
+
+    def findings(self, record: Record, *, stream: bool) -> Table:
+        """See `HTTPProvider.findings`."""
+        return (self._stream if stream and self._stream else self._chat).findings(record)
 
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
         """See `HTTPProvider.read_error`."""

@@ -42,7 +42,8 @@ ANSWER_KEYS: Mapping[str, ConfigKey] = {
     "record": ConfigKey(
         "`json` (default), `text` (it is the text itself), or `event`: `{event, data}` of an SSE event."
     ),
-    "sample": ConfigKey("An answer as the API writes it, or the path of a file with one; `providers check` reads it."),
+    "sample": ConfigKey("An answer as the API writes it, which `providers check` reads."),
+    "sample_file": ConfigKey("The file that holds one instead; its path is relative to the file of the table."),
 }
 """The keys of a table that says how an answer is read, besides the one for the text itself."""
 
@@ -95,6 +96,18 @@ class AnswerMap(NamedTuple):
         found = self.error.find(document)
         if truth(found):
             raise self._error(document, found, 200, {})
+
+    def document(self, record: Record) -> object:
+        """What the expressions look into: the JSON of a record, the event that it is, or its text."""
+        if self.record == "json":
+            return parse_json(record.data)
+        return _event(record) if self.record == "event" else record.data
+
+    def findings(self, record: Record) -> Mapping[str, Json]:
+        """What each expression finds in a record, by its key."""
+        document = self.document(record)
+        expressions = [each for each in (*self, self.ending.expression) if isinstance(each, Expression)]
+        return {each.place.rpartition(".")[2]: each.find(document) for each in expressions}
 
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
         """The error for an answer with a status of 400 and above."""
@@ -190,11 +203,9 @@ class MappedReader(Reader):
         ending = self._map.ending
         if ending.sentinel is not None and text.strip() == ending.sentinel:
             return self._finish()
-        document: object = text
-        if self._map.record != "text":
-            if not text or text.isspace():
-                return iter(())
-            document = parse_json(text) if self._map.record == "json" else _event(record)
+        if self._map.record != "text" and (not text or text.isspace()):
+            return iter(())
+        document = self._map.document(record)
         if not self._records:
             self._first = document
         self._records += 1

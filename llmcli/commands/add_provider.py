@@ -1,0 +1,223 @@
+"""
+`llmcli providers add`: a table of the configuration, written to `providers.d/ID.toml` from flags or from questions.
+Layer 3.
+"""
+
+import fcntl
+import os
+import re
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from llmcli.commands.setup import make_ready, read_config
+from llmcli.config import Config
+from llmcli.errors import ConfigurationError, UsageError
+from llmcli.output import one_line
+from llmcli.registry import BUILT_IN
+from llmcli.world import World
+
+_ID = r"[a-z0-9][a-z0-9._-]*"
+Table = dict[str, Any]
+
+
+class Arguments(NamedTuple):
+    """What was said: the fields are the options of the same name. `set` are `KEY=VALUE` with a dotted key."""
+
+    id: str
+    adapter: str | None = None
+    base_url: str | None = None
+    default_model: str | None = None
+    key_env: str | None = None
+    key_command: str | None = None
+    key_header: str | None = None
+    path: str | None = None
+    request: str | None = None
+    content: str | None = None
+    set: Sequence[str] = ()
+    replace: bool = False
+    config: str | None = None
+    no_config: bool = False
+
+
+class _Question(NamedTuple):
+    field: str
+    text: str
+    default: str = ""
+    for_adapter: str | None = None
+
+
+_QUESTIONS = (
+    _Question("adapter", "who speaks to it (openai-compatible, http, or the id of a provider)", "openai-compatible"),
+    _Question("base_url", "its base URL"),
+    _Question("default_model", "the model when none is named (empty: none)"),
+    _Question("key_env", "the environment variable that holds the key (empty: none is needed)"),
+    _Question("path", "the path of a chat", "/chat", "http"),
+    _Question("request", "an expression for the request", "{model: model, messages: messages}", "http"),
+    _Question("content", "an expression for the text of the answer", "text", "http"),
+)
+
+
+def run(arguments: Arguments, world: World) -> None:
+    """
+    Check the table as a chat would, write it, and say to which file and what to do next. On a terminal what no flag
+    said is asked for, unless flags said enough.
+
+    Raises `UsageError` for a table that is there already (without `replace`) or an id that is none, and whatever the
+    table's own mistakes raise: then nothing is written.
+    """
+    if not re.fullmatch(_ID, arguments.id):
+        raise UsageError(f"{arguments.id!r} is no id: small letters, digits, and . _ - between them")
+    if world.directory is None:
+        raise ConfigurationError("there is no configuration directory: set HOME or XDG_CONFIG_HOME")
+    path = f"{world.directory}/providers.d/{arguments.id}.toml"
+    settings = read_config(world, arguments.config, no_config=arguments.no_config)
+    _check_free(arguments, path, settings)
+    if arguments.base_url is None and not arguments.set and world.is_tty(world.stdin) and world.is_tty(world.stderr):
+        arguments = _asked(arguments, world)
+    table = _table(arguments)
+    changed = settings._replace(
+        providers={**settings.providers, arguments.id: table}, sources={**settings.sources, arguments.id: path}
+    )
+    make_ready(arguments.id, changed, world, need_key=False, run_command=False)
+    write_table(path, {"providers": {arguments.id: table}}, replace=arguments.replace)
+    world.print(
+        f"wrote {path}\n"
+        f"  llmcli chat -m {arguments.id} --dry-run hello    # what would be sent\n"
+        f"  llmcli chat -m {arguments.id} hello\n"
+    )
+
+
+def _check_free(arguments: Arguments, path: str, settings: Config) -> None:
+    there = settings.sources.get(arguments.id)
+    if there is not None and there != path:
+        raise UsageError(f"{arguments.id} has a table already, in {there}", hint="it is yours to change")
+    if os.path.exists(path) and not arguments.replace:
+        raise UsageError(f"{path} is there already", hint="--replace writes it anew")
+
+
+# --- the table ------------------------------------------------------------------------------------
+
+
+def _table(arguments: Arguments) -> Table:
+    """The table that the flags describe."""
+    adapter = arguments.adapter
+    if adapter is None and arguments.id not in BUILT_IN:
+        adapter = "http" if arguments.content is not None else "openai-compatible"
+    table: Table = {
+        "adapter": adapter,
+        "base_url": arguments.base_url,
+        "default_model": arguments.default_model,
+        "api_key": _filled(
+            {"env": arguments.key_env, "command": arguments.key_command, "header": arguments.key_header}
+        ),
+        "chat": _filled({"path": arguments.path, "request": arguments.request, "content": arguments.content}),
+    }
+    table = _filled(table)
+    for assignment in arguments.set:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--set {assignment!r} is not KEY=VALUE", hint="for instance --set stream.delta=text")
+        _put(table, key.strip().split("."), _value(text))
+    return table
+
+
+def _filled(table: Mapping[str, Any]) -> Table:
+    return {name: value for name, value in table.items() if value not in (None, "", {})}
+
+
+def _put(table: Table, steps: Sequence[str], value: Any) -> None:
+    for step in steps[:-1]:
+        table = table.setdefault(step, {})
+        if not isinstance(table, dict):
+            raise UsageError(f"--set {'.'.join(steps)}: {step} is no table")
+    table[steps[-1]] = value
+
+
+def _value(text: str) -> Any:
+    """A value of `--set`: what TOML reads as a number, true or false, a list or a table; anything else is text."""
+    if re.match(r'-?\d|true$|false$|\[.*\]$|\{.*=.*\}$|".*"$', text, re.DOTALL):
+        try:
+            return tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            return text
+    return text
+
+
+def _asked(arguments: Arguments, world: World) -> Arguments:
+    """The arguments with the answers of a person for what no flag has said."""
+    for question in _QUESTIONS:
+        if getattr(arguments, question.field) is not None:
+            continue
+        if question.for_adapter not in (None, arguments.adapter):
+            continue
+        said: dict[str, Any] = {question.field: _ask(question, world) or question.default or None}
+        arguments = arguments._replace(**said)
+    return arguments
+
+
+def _ask(question: _Question, world: World) -> str:
+    default = f" [{question.default}]" if question.default else ""
+    world.write_stderr(f"{one_line(question.text)}{default}: ")
+    return _read_line(world)
+
+
+def _read_line(world: World) -> str:
+    """One line of stdin, unbuffered, so that the next question finds the rest."""
+    line = bytearray()
+    while byte := os.read(world.stdin or 0, 1):
+        if byte == b"\n":
+            return line.decode("utf-8", "replace").strip()
+        line += byte
+    raise UsageError("the questions were not answered; nothing was written")
+
+
+# --- the file -------------------------------------------------------------------------------------
+
+
+def write_table(path: str, document: Table, *, replace: bool) -> None:
+    """
+    Write a TOML file whole or not at all, under a lock between processes. Raises `UsageError` when another process has
+    written it meanwhile and it is not to be replaced, `ConfigurationError` when it cannot be written.
+    """
+    import tomli_w
+
+    data = tomli_w.dumps(document, multiline_strings=True).encode()
+    folder = os.path.dirname(path)
+    with _blamed(path):
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        with _locked(f"{folder}/.lock"):
+            if os.path.exists(path) and not replace:
+                raise UsageError(f"{path} is there already", hint="--replace writes it anew")
+            _write_whole(path, data)
+
+
+@contextmanager
+def _blamed(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise ConfigurationError(f"cannot write {path}: {exc.strerror}") from exc
+
+
+@contextmanager
+def _locked(path: str) -> Iterator[None]:
+    with open(path, "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write_whole(path: str, data: bytes) -> None:
+    """A temporary file beside it takes its place, so that a reader sees the old file or the new one."""
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,176 @@
+"""
+`llmcli providers check`: the checks of the conformance kit that make sense for this provider, and with `--live` some
+questions to the service itself. Layer 3.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+from llmcli.answer import Call, Fold, answer
+from llmcli.commands.models import list_models
+from llmcli.commands.setup import Ready, brief_call, make_ready, read_config
+from llmcli.errors import AuthenticationFailed, ConfigurationError, LlmError
+from llmcli.framing import as_object
+from llmcli.output import json_text, one_line
+from llmcli.provider import HTTPProvider
+from llmcli.testing.checks import Result, results
+from llmcli.testing.hearing import Canned, Sent
+from llmcli.testing.samples import Answer, Samples
+from llmcli.testing.subject import Subject
+from llmcli.types import ChatRequest, Reply, ToolCall, message
+from llmcli.world import World
+
+_SECONDS = 60.0  # for one question to the service
+_QUESTION = "Say OK."
+_WRONG_KEY = "llmcli-wrong-key-0000000000"
+
+
+def run(
+    provider_id: str, world: World, *, live: bool, model: str | None, config: str | None, no_config: bool, as_json: bool
+) -> None:
+    """
+    Print how each check went. Raises `ConfigurationError` when one failed, and with `live`, where only a question to
+    the service failed, the error of the first of those.
+    """
+    settings = read_config(world, config, no_config=no_config)
+    ready = make_ready(provider_id, settings, world, model=model, need_key=live)
+    samples, missing = _samples(ready)
+    subject = Subject(type(ready.provider), samples, ready.setup.config)
+    found = chain(missing, results(subject))
+    errors: list[LlmError] = []
+    if live:
+        found = chain(found, _live(ready, world, model, errors))
+    shown = _report(found, world, as_json=as_json)
+    failed = [each for each in shown if each.status == "failed"]
+    if failed and len(failed) == len(errors):
+        raise errors[0]
+    if failed:
+        raise ConfigurationError(f"{len(failed)} of {len(shown)} checks failed", provider=provider_id)
+
+
+def _report(found: Iterator[Result], world: World, *, as_json: bool) -> list[Result]:
+    """Print the results, on a terminal as they come."""
+    if as_json:
+        shown = list(found)
+        world.print(json_text([each._asdict() for each in shown]) + "\n")
+        return shown
+    shown = []
+    for each in found:
+        shown.append(each)
+        note = f": {one_line(each.message)}" if each.message else ""
+        world.print(f"{each.status.ljust(8)}{each.id}{note}\n")
+    counts = {status: sum(each.status == status for each in shown) for status in ("ok", "failed", "skipped")}
+    world.print(", ".join(f"{count} {status}" for status, count in counts.items()) + "\n")
+    return shown
+
+
+# --- samples of a table ---------------------------------------------------------------------------
+
+
+def _samples(ready: Ready) -> tuple[Samples | None, list[Result]]:
+    """The samples that a table holds, and what is told where they are not enough to check how answers are read."""
+    provider = ready.provider
+    tables = {name: as_object(ready.setup.config.own.get(name)) for name in ("chat", "stream")}
+    if not isinstance(provider, HTTPProvider) or not tables["chat"]:
+        return None, []
+    wanted = ["chat", "stream"] if provider.capabilities.stream else ["chat"]
+    raw = {name: body for name in wanted if (body := _sample(tables[name], ready)) is not None}
+    missing = [f"{ready.setup.config.place}.{name}.sample" for name in wanted if name not in raw]
+    if missing:
+        why = f"{' and '.join(missing)} would say how the API answers"
+        return None, [Result("sample", "The table holds a sample answer", "skipped", why)]
+    whole = _replied(provider, raw["chat"], stream=False)
+    answers = [_answer(whole, whole=raw["chat"])]
+    if "stream" in raw:
+        pieces = _pieces(raw["stream"], tables["stream"])
+        streamed = _replied(provider, raw["stream"], stream=True)
+        answers.insert(0, _answer(streamed, stream=pieces, marker=0 if tables["stream"].get("end") == "eof" else 1))
+    return Samples(answers[0], others=tuple(answers[1:])), []
+
+
+def _sample(table: Mapping[str, object], ready: Ready) -> bytes | None:
+    """The sample of a table, which stands in it or in a file beside the file of the table."""
+    if "sample" in table:
+        return str(table["sample"]).encode()
+    if "sample_file" not in table:
+        return None
+    path = os.path.join(os.path.dirname(ready.setup.path), os.path.expanduser(str(table["sample_file"])))
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as exc:
+        raise ConfigurationError(f"{ready.setup.config.place}: cannot read the sample {path}: {exc.strerror}") from exc
+
+
+def _replied(provider: HTTPProvider, body: bytes, *, stream: bool) -> Reply:
+    """The sample as it is read now; the checks then have it read in other ways, which must come to the same."""
+    request = ChatRequest("sample", (message("user", "sample"),))
+    fold = Fold(provider.config.id, request.model, keep=True)
+    for _ in fold.watch(answer(provider, request, Call(Canned(Sent((body,))), stream=stream))):
+        pass
+    return fold.reply()
+
+
+def _answer(reply: Reply, **sent: Any) -> Answer:
+    parts = tuple(part._replace(id="") if isinstance(part, ToolCall) else part for part in reply.message.parts)
+    model = reply.model if reply.model != "sample" else None
+    return Answer(parts, finish=reply.finish.reason, usage=reply.usage, model=model, **sent)
+
+
+def _pieces(body: bytes, table: Mapping[str, object]) -> tuple[bytes, ...]:
+    """The records of a streamed sample with what ends each on the wire."""
+    framing = table.get("framing", "sse")
+    delimiter = {"sse": b"\n\n", "jsonl": b"\n", "delimiter": str(table.get("delimiter")).encode()}.get(str(framing))
+    if delimiter is None:
+        return (body,)
+    parts = [part + delimiter for part in body.strip(b"\n").split(delimiter) if part.strip()]
+    return tuple(parts)
+
+
+# --- the service itself ---------------------------------------------------------------------------
+
+
+def _live(ready: Ready, world: World, model: str | None, errors: list[LlmError]) -> Iterator[Result]:
+    """Ask the service some cheap questions. What goes wrong is a result, and its error is kept."""
+    questions: list[tuple[str, str, Callable[[], str]]] = [
+        ("live-models", "The models are listed", lambda: _models(ready, world)),
+        ("live-whole", "The service answers whole", lambda: _chat(ready, world, model, stream=False)),
+    ]
+    if ready.provider.capabilities.stream:
+        questions.append(("live-stream", "It answers in pieces", lambda: _chat(ready, world, model, stream=True)))
+    if ready.secret is not None:
+        questions.append(("live-wrong-key", "It refuses a wrong key", lambda: _wrong_key(ready, world, model)))
+    for check_id, title, ask in questions:
+        try:
+            yield Result(check_id, title, "ok", ask())
+        except LlmError as exc:
+            errors.append(exc)
+            yield Result(check_id, title, "failed", exc.message)
+
+
+def _models(ready: Ready, world: World) -> str:
+    return f"{len(list_models(ready, brief_call(ready, world, seconds=_SECONDS)))} models"
+
+
+def _chat(ready: Ready, world: World, model: str | None, *, stream: bool, key: str | None = None) -> str:
+    name = model or ready.provider.default_model
+    if name is None:
+        raise ConfigurationError(f"{ready.provider.config.id} has no default model", hint="say one with -m")
+    call = brief_call(ready, world, seconds=_SECONDS)._replace(stream=stream)
+    fold = Fold(ready.provider.config.id, name, keep=True)
+    request = ChatRequest(name, (message("user", _QUESTION),))
+    for _ in fold.watch(answer(ready.provider, request, call._replace(key=key or call.key))):
+        pass
+    reply = fold.reply()
+    tokens = reply.usage.total_tokens if reply.usage else None
+    return f"{json_text(reply.message.text[:60])}, finish {reply.finish.reason}, {tokens or 'no'} tokens told"
+
+
+def _wrong_key(ready: Ready, world: World, model: str | None) -> str:
+    try:
+        _chat(ready, world, model, stream=False, key=_WRONG_KEY)
+    except AuthenticationFailed as exc:
+        return exc.message
+    raise AuthenticationFailed("a wrong key was taken", provider=ready.provider.config.id)
