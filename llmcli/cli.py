@@ -11,10 +11,12 @@ import traceback
 from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from llmcli import __version__, signals
 from llmcli.errors import LlmError, UsageError
-from llmcli.output import Printed, ReaderGone, Stdout, error_document, error_line, json_text
+from llmcli.output import Printed, ReaderGone, Stdout, error_document, error_line, json_text, one_line
 from llmcli.world import World
 
 models_app = typer.Typer(help="List the models of each provider.", rich_markup_mode=None)
@@ -162,12 +164,18 @@ def health(
 
 
 @providers_app.callback(invoke_without_command=True)
-def providers(ctx: typer.Context, config: _Config = None, no_config: _NoConfig = False, json: _Json = False) -> None:
+def providers(
+    ctx: typer.Context,
+    load: Annotated[bool, typer.Option("--load", help="Import the plugins too, and show what each can do or what is wrong with it.")] = False,
+    config: _Config = None,
+    no_config: _NoConfig = False,
+    json: _Json = False,
+) -> None:  # fmt: skip
     """List the providers; `providers show ID` shows all of one."""
     if ctx.invoked_subcommand is None:
         from llmcli.commands import providers as command
 
-        command.run(ctx.obj, config=config, no_config=no_config, as_json=json)
+        command.run(ctx.obj, config=config, no_config=no_config, load=load, as_json=json)
 
 
 @providers_app.command("show")
@@ -187,6 +195,102 @@ def providers_show(
     command.show(provider, world, config=config, no_config=no_config, as_json=json)
 
 
+@providers_app.command("add", epilog="Example: llmcli providers add work --base-url https://llm.example.com/v1 --key-env WORK_KEY")
+def providers_add(
+    ctx: typer.Context,
+    id: Annotated[str, typer.Argument(metavar="ID", help="How the provider is to be called: -m ID.")],  # noqa: A002
+    adapter: Annotated[str | None, typer.Option(metavar="ID", help="Who speaks to it: openai-compatible (the default), http (the default with --content), or any provider's id.")] = None,
+    base_url: Annotated[str | None, typer.Option(metavar="URL", help="Where the API is.")] = None,
+    default_model: Annotated[str | None, typer.Option(metavar="NAME", help="The model when none is named.")] = None,
+    key_env: Annotated[str | None, typer.Option(metavar="NAME", help="The environment variable that holds the key.")] = None,
+    key_command: Annotated[str | None, typer.Option(metavar="COMMAND", help="A command that prints the key.")] = None,
+    key_header: Annotated[str | None, typer.Option(metavar="NAME", help="The header that the key goes into.")] = None,
+    path: Annotated[str | None, typer.Option(metavar="PATH", help="http: what follows the base URL.")] = None,
+    request: Annotated[str | None, typer.Option(metavar="EXPR", help="http: the expression that makes the request.")] = None,
+    content: Annotated[str | None, typer.Option(metavar="EXPR", help="http: the expression that finds the text of an answer.")] = None,
+    set: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Any other key, e.g. stream.delta=text; repeatable.")] = None,  # noqa: A002
+    replace: Annotated[bool, typer.Option("--replace", help="Write the file anew if it is there.")] = False,
+    config: _Config = None,
+    no_config: _NoConfig = False,
+) -> None:  # fmt: skip
+    """Add a provider by configuration: from flags, or on a terminal from questions."""
+    from llmcli.commands import add_provider as command
+
+    command.run(command.Arguments(**{**ctx.params, "set": set or ()}), ctx.obj)
+
+
+@providers_app.command("read", epilog="Example: curl ... | llmcli providers read acme")
+def providers_read(
+    ctx: typer.Context,
+    provider: Annotated[str, typer.Argument(metavar="ID")],
+    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="The sample; default: stdin.", show_default=False)] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="It is a streamed answer.")] = False,
+    status: Annotated[int, typer.Option(help="The HTTP status that it came with.")] = 200,
+    model: Annotated[str | None, typer.Option("--model", "-m", metavar="NAME", help="The model, where it has keys of its own.")] = None,
+    config: _Config = None,
+    no_config: _NoConfig = False,
+    json: _Json = False,
+) -> None:  # fmt: skip
+    """Read a sample answer as a provider would, and show what each expression finds in it."""
+    from llmcli.commands import read_sample as command
+
+    world: World = ctx.obj
+    config, no_config, world.json_errors = _with_parent(ctx, config, no_config, json)
+    command.run(
+        provider, file, world, stream=stream, status=status, model=model, config=config, no_config=no_config,
+        as_json=world.json_errors,
+    )  # fmt: skip
+
+
+@providers_app.command("check")
+def providers_check(
+    ctx: typer.Context,
+    provider: Annotated[str, typer.Argument(metavar="ID")],
+    live: Annotated[bool, typer.Option("--live", help="Ask the service too: some cheap questions.")] = False,
+    model: Annotated[str | None, typer.Option("--model", "-m", metavar="NAME", help="The model to ask.")] = None,
+    config: _Config = None,
+    no_config: _NoConfig = False,
+    json: _Json = False,
+) -> None:  # fmt: skip
+    """Check a provider as its author would: what it sends, how it reads, what it declares."""
+    from llmcli.commands import check_provider as command
+
+    world: World = ctx.obj
+    config, no_config, world.json_errors = _with_parent(ctx, config, no_config, json)
+    command.run(
+        provider, world, live=live, model=model, config=config, no_config=no_config, as_json=world.json_errors
+    )
+
+
+@providers_app.command("new")
+def providers_new(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The id of the new provider.")],
+    template: Annotated[Literal["plugin", "openai-compatible", "http"], typer.Option(help="A package with a class, one for an OpenAI-compatible service, or a table.")] = "plugin",
+    directory: Annotated[str | None, typer.Option(metavar="DIR", help="Where to write it; default: here.")] = None,
+) -> None:  # fmt: skip
+    """Write a complete package, or a table, to begin with: it installs and passes its checks as it is."""
+    from llmcli.commands import new_provider as command
+
+    command.run(name, template, ctx.obj, directory=directory)
+
+
+class _Commands(TyperGroup):
+    """Our commands; the help lists those of plugins below them."""
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        super().format_commands(ctx, formatter)
+        from llmcli import plugins
+
+        rows = [
+            (one_line(name), one_line(f"{plugin.summary or 'no summary'} ({plugin.origin})"))
+            for name, plugin in plugins.labels(plugins.COMMANDS, self.commands)
+        ]
+        if rows:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(rows)
+
+
 def command_line(first: str | None = None) -> typer.Typer:
     """
     The commands that a command line with this first word can mean: all of them, or `chat` alone. typer builds the
@@ -194,6 +298,7 @@ def command_line(first: str | None = None) -> typer.Typer:
     """
     app = typer.Typer(
         name="llmcli",
+        cls=_Commands,
         help="Talk to any language model from shell scripts and pipes.",
         epilog="Exit statuses: 0 ok, 2 usage, 3 configuration, 4 key, 5 rejected, 6 busy, 7 network, 8 provider, 9 quota, "
         "10 incomplete, 11 output, 12 finished early (--strict), 13 form.",
@@ -218,9 +323,16 @@ def run(argv: list[str], *, started: float, stdin: int | None = 0) -> int:
     """Run a command line and return its exit status. The only place that catches everything."""
     world = World(dict(os.environ), _config_directory(), stdin=stdin, started=started)
     try:
+        world.stdout = os.dup(1)  # which no plugin knows
         sys.stdout = io.TextIOWrapper(Printed(Stdout()), encoding="utf-8", write_through=True)
-        app = command_line(argv[0] if argv else None)
-        return int(app(argv, prog_name="llmcli", standalone_mode=False, obj=world) or 0)
+        first = argv[0] if argv else None
+        command = get_command(command_line(first))
+        assert isinstance(command, _Commands)
+        if first is not None and first not in command.commands and not first.startswith("-"):
+            status = _run_plugin(first, argv[1:], world)
+            if status is not None:
+                return status
+        return int(command(argv, prog_name="llmcli", standalone_mode=False, obj=world) or 0)
     except ReaderGone:
         signals.die(signals.SIGPIPE)
     except signals.Interrupted as exc:
@@ -239,6 +351,18 @@ def run(argv: list[str], *, started: float, stdin: int | None = 0) -> int:
         return _report(LlmError("out of memory", hint="see `ulimit -v`; a shorter prompt needs less"), world)
     except Exception as exc:
         return _report_bug(exc, world)
+
+
+def _run_plugin(name: str, argv: list[str], world: World) -> int | None:
+    """Run the command that a plugin adds, and return its exit status; `None` where no plugin adds it."""
+    from llmcli import plugins
+
+    claims = plugins.named(plugins.COMMANDS, name)
+    if not claims:
+        return None
+    from llmcli.commands import plugin as command
+
+    return command.run(plugins.the_one(claims), argv, world)
 
 
 def _config_directory() -> str | None:

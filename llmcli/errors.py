@@ -4,6 +4,7 @@ Every error that a user can meet, each with its exit status. Layer 0: knows nobo
     LlmError
     ├── UsageError            2   flags, prompt, URL, input that cannot be read
     ├── ConfigurationError    3   configuration or plugin: missing, broken, incompatible, ambiguous
+    │   └── BrokenPlugin
     ├── AuthenticationFailed  4   no key, 401, 403
     ├── RequestRejected       5   bad request, unsupported option
     │   ├── UnknownModel
@@ -97,6 +98,10 @@ class ConfigurationError(LlmError):
     """Something about the set-up is wrong: a file, a key in it, a provider's name, a plugin."""
 
     status = 3
+
+
+class BrokenPlugin(ConfigurationError):
+    """A plugin cannot be loaded or set up, by its own fault; the message says whose."""
 
 
 class AuthenticationFailed(LlmError):

@@ -1,19 +1,22 @@
 """
 Ids to providers: the built-in table, the configuration, entry points. Layer 2.
 
-Built-in ids resolve from one table, so that nothing is searched for them; other ids are looked up in the metadata of
-installed distributions, and only the one that is wanted is imported. A model is named `provider/model`.
+Built-in ids resolve from one table, so that nothing is searched for them, and cannot be taken; other ids are looked up
+in the metadata of installed distributions, and only the one that is wanted is imported. `distribution:id` is the id
+of one distribution's plugin, whoever else claims it. A model is named `provider/model`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from llmcli.config import Config, nearest, provider_table
 from llmcli.errors import ConfigurationError
 from llmcli.provider import Provider
+from llmcli.types import NOTHING
 
-GROUP = "llmcli.providers"
+if TYPE_CHECKING:
+    from llmcli.plugins import Plugin
 
 BUILT_IN: dict[str, str] = {
     "echo": "llmcli.providers.echo:Echo",
@@ -60,11 +63,15 @@ class Target(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """A provider as it is listed: its id, where it comes from, and its class unless it is broken."""
+    """
+    A provider as it is listed without being imported: its id and where it comes from. `guest` says that a plugin
+    speaks to it; then `name` is what the plugin's distribution says of itself, and `problem` what its metadata shows.
+    """
 
     id: str
     origin: str
-    cls: type[Provider] | None
+    guest: bool = False
+    name: str | None = None
     problem: str | None = None
 
 
@@ -73,19 +80,31 @@ _NAMING = "say provider/model (`llmcli providers`), or -p openai-compatible with
 
 def known_ids(config: Config) -> list[str]:
     """Every provider id: built-in, configured, and found in installed distributions."""
-    return list(dict.fromkeys([*BUILT_IN, *config.providers, *_entry_points()]))
+    return list(dict.fromkeys([*BUILT_IN, *config.providers, *_plugin_ids()]))
 
 
-def load(provider_id: str, config: Config) -> type[Provider]:
+def load(
+    provider_id: str,
+    config: Config,
+    env: Mapping[str, str] = NOTHING,
+    before_guest: Callable[[], None] = lambda: None,
+) -> type[Provider]:
     """
-    The class of a provider. Raises `ConfigurationError` for an unknown id (with the nearest one) or a broken plugin.
+    The class of a provider. `before_guest` is called before a plugin's code is run.
+
+    Raises `ConfigurationError` for an unknown id (with the nearest one), one that several plugins claim, or a broken
+    plugin.
     """
     adapter = provider_table(config, provider_id).get("adapter", provider_id)
     if adapter in BUILT_IN:
         return _import(BUILT_IN[adapter])
-    plugins = _entry_points()
-    if adapter in plugins:
-        return _from_plugin(plugins[adapter])
+    claims = _claims(adapter)
+    if claims:
+        from llmcli import plugin_import, plugins
+
+        plugin = plugins.the_one(claims)
+        before_guest()
+        return plugin_import.provider_class(plugin, env, adapter if adapter == provider_id else plugin.id)
     if adapter == provider_id and provider_id in config.providers:
         raise ConfigurationError(
             f"{config.sources.get(provider_id, '')}: providers.{provider_id} has no adapter",
@@ -100,16 +119,43 @@ def load(provider_id: str, config: Config) -> type[Provider]:
 
 
 def every(config: Config) -> Iterator[Listed]:
-    """Every provider with its class; a broken one says why and hurts nobody else."""
-    plugins = _entry_points()
-    for provider_id in known_ids(config):
-        origin = "built-in" if provider_id in BUILT_IN else "configuration"
-        if provider_id in plugins and provider_id not in config.providers and provider_id not in BUILT_IN:
-            origin = f"{plugins[provider_id].dist.name} {plugins[provider_id].dist.version}"
+    """Every provider; no plugin is imported."""
+    yield from (Listed(provider_id, "built-in") for provider_id in BUILT_IN)
+    for provider_id in config.providers:
+        if provider_id not in BUILT_IN:
+            yield listed(provider_id, config)
+    for name in _plugin_ids():
+        if name not in config.providers:
+            yield listed(name, config)
+
+
+def listed(provider_id: str, config: Config) -> Listed:
+    """One of them."""
+    if provider_id in BUILT_IN:
+        return Listed(provider_id, "built-in")
+    if provider_id in config.providers:
         try:
-            yield Listed(provider_id, origin, load(provider_id, config))
+            adapter = provider_table(config, provider_id).get("adapter", provider_id)
         except ConfigurationError as exc:
-            yield Listed(provider_id, origin, None, exc.message)
+            return Listed(provider_id, "configuration", problem=exc.message)
+        return Listed(provider_id, "configuration", guest=adapter not in BUILT_IN and bool(_claims(adapter)))
+    claims = _claims(provider_id)
+    if not claims:
+        return Listed(provider_id, "unknown")
+    origin = ", ".join(plugin.origin for plugin in claims)
+    return Listed(provider_id, origin, guest=True, name=claims[0].summary, problem=_problem(claims[0]))
+
+
+def _problem(plugin: "Plugin") -> str | None:
+    """What is wrong with a plugin, as far as its metadata shows."""
+    from llmcli import plugins
+
+    if plugins.is_missing(plugin):
+        return f"its module {plugin.package} is not there; install {plugin.distribution} again, or uninstall it"
+    if plugin.id in BUILT_IN:
+        return f"{plugin.id} is built in and cannot be taken; this one is {plugin.full_id}"
+    others = [each.origin for each in _claims(plugin.id) if each != plugin]
+    return f"{plugin.id} is also claimed by {', '.join(others)}; this one is {plugin.full_id}" if others else None
 
 
 def resolve(name: str | None, provider: str | None, config: Config) -> Target:
@@ -131,7 +177,7 @@ def resolve(name: str | None, provider: str | None, config: Config) -> Target:
         )
     name = config.aliases.get(name, name)
     head, slash, model = name.partition("/")
-    if head in BUILT_IN or head in config.providers or head in _entry_points():
+    if head in BUILT_IN or head in config.providers or _claims(head):
         return Target(head, model or None)
     if slash or config.default in (None, name):
         near = nearest(head, [*known_ids(config), *config.aliases])
@@ -148,21 +194,14 @@ def _import(path: str) -> type[Provider]:
     return cls
 
 
-def _from_plugin(entry_point: Any) -> type[Provider]:
-    """A stranger's class: whatever goes wrong in it is its own, and is named as such."""
-    whose = f"{entry_point.dist.name} {entry_point.dist.version} ({entry_point.name} = {entry_point.value})"
-    try:
-        cls = entry_point.load()
-    except (Exception, SystemExit) as exc:
-        first = (str(exc).splitlines() or [""])[0]
-        raise ConfigurationError(f"the plugin {whose} cannot be loaded: {type(exc).__name__}: {first}") from exc
-    if not (isinstance(cls, type) and issubclass(cls, Provider)):
-        raise ConfigurationError(f"the plugin {whose} is no Provider class")
-    return cls
+def _plugin_ids() -> list[str]:
+    """The ids of third parties' providers. Who asks for a built-in one loads nothing of this."""
+    from llmcli import plugins
+
+    return [name for name, _ in plugins.labels(plugins.PROVIDERS, BUILT_IN)]
 
 
-def _entry_points() -> Mapping[str, Any]:
-    """The entry points of third parties by id. Built-in ids are ours and cannot be taken."""
-    from importlib.metadata import entry_points
+def _claims(name: str) -> "list[Plugin]":
+    from llmcli import plugins
 
-    return {found.name: found for found in entry_points(group=GROUP) if found.name not in BUILT_IN}
+    return plugins.named(plugins.PROVIDERS, name)

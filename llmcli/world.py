@@ -5,6 +5,7 @@ It is passed in, so that a command called by a test touches nothing else.
 """
 
 import os
+import sys
 from collections.abc import Mapping
 
 from llmcli.output import Stdout, one_line, visible
@@ -38,6 +39,15 @@ class World:
         self.json_errors = False
         self.debug = False
         self.spinning = False
+
+    def fence_stdout(self) -> None:
+        """
+        A plugin comes in: from now on descriptor 1 and `sys.stdout` lead to stderr, whoever writes there. Only where
+        our own `stdout` is another descriptor.
+        """
+        if self.stdout != 1:
+            os.dup2(self.stderr, 1)
+            sys.stdout = sys.stderr
 
     def is_tty(self, fd: int | None) -> bool:
         """Whether a descriptor is a terminal."""

@@ -44,9 +44,17 @@ def among(modules: set[str], *packages: str) -> list[str]:
     return sorted(name for name in modules if any(f"{name}.".startswith(f"{package}.") for package in packages))
 
 
-@pytest.mark.parametrize(
-    "command", ["--help", "--version chat", "chat --help", "models --help", "providers show --help"]
-)
+def test_the_help_reads_metadata_for_the_commands_of_plugins_and_nothing_else(llmcli: Program) -> None:
+    modules = loaded_by(llmcli, "--help")
+
+    assert "llmcli.plugins" in modules
+    assert (
+        among(modules, "asyncio", "httpx", "httpcore", "logging", "rich", "ssl", "tomllib", "llmcli.guests", *OURS)
+        == []
+    )
+
+
+@pytest.mark.parametrize("command", ["--version chat", "chat --help", "models --help", "providers show --help"])
 def test_help_and_version_load_neither_network_nor_providers(llmcli: Program, command: str) -> None:
     modules = loaded_by(llmcli, command)
 
@@ -73,7 +81,7 @@ def test_an_answer_on_a_pipe_loads_one_provider_and_nothing_heavy(llmcli: Progra
     modules = loaded_by(llmcli, "chat -m echo -n hello")
 
     assert among(modules, "llmcli.providers") == ["llmcli.providers", "llmcli.providers.echo"]
-    assert among(modules, *HEAVY) == []
+    assert among(modules, *HEAVY, "llmcli.plugins", "llmcli.plugin_import", "llmcli.guests") == []
 
 
 def test_an_answer_over_http_loads_the_engine_and_not_all_of_httpx(llmcli: Program) -> None:

@@ -14,7 +14,7 @@ from llmcli.commands.setup import Ready, brief_call, make_ready, read_config
 from llmcli.commands.table import as_table
 from llmcli.config import Config
 from llmcli.deadlines import Deadlines
-from llmcli.errors import ConfigurationError, LlmError
+from llmcli.errors import BrokenPlugin, ConfigurationError, LlmError
 from llmcli.output import json_text
 from llmcli.provider import HTTPProvider, NativeProvider
 from llmcli.transport import Log
@@ -52,11 +52,17 @@ def _configured(config: Config, world: World) -> list[str]:
         if listed.id in config.providers:
             chosen.append(listed.id)
             continue
+        if listed.problem:
+            world.note(f"{listed.id}: {listed.problem}")
+            continue
         try:
-            ready = make_ready(listed.id, config, world, need_key=False) if listed.cls else None
+            ready = make_ready(listed.id, config, world, need_key=False)
+        except BrokenPlugin as exc:
+            world.note(exc.message)
+            continue
         except LlmError:
             continue
-        if ready and (ready.secret or isinstance(ready.provider, NativeProvider)):
+        if ready.secret or (isinstance(ready.provider, NativeProvider) and not listed.guest):
             chosen.append(listed.id)
     return chosen
 

@@ -12,7 +12,7 @@ from llmcli.commands.setup import Ready, brief_call, read_config, ready_or_error
 from llmcli.commands.table import as_table
 from llmcli.config import Config
 from llmcli.deadlines import Deadlines
-from llmcli.errors import AuthenticationFailed, ConfigurationError, LlmError, ProviderFailed
+from llmcli.errors import AuthenticationFailed, BrokenPlugin, ConfigurationError, LlmError, ProviderFailed
 from llmcli.framing import parse_json
 from llmcli.output import error_line, json_text
 from llmcli.provider import HTTPProvider, NativeProvider
@@ -59,16 +59,22 @@ def common_error(errors: Sequence[LlmError]) -> LlmError:
 def _usable(config: Config, world: World) -> list[Ready | LlmError]:
     """
     Every provider that could answer: its key is there, or it is configured and needs none. What is wrong with a
-    configured one is among them, unless it only lacks its key.
+    configured one is among them, unless it only lacks its key; a broken plugin that nobody configured is only said.
     """
     usable: list[Ready | LlmError] = []
     for listed in registry.every(config):
-        found = ready_or_error(listed.id, config, world)
         configured = listed.id in config.providers
+        if listed.problem and not configured:
+            world.note(f"{listed.id}: {listed.problem}")
+            continue
+        found = ready_or_error(listed.id, config, world)
         if isinstance(found, LlmError):
             wanted = configured and not isinstance(found, AuthenticationFailed)
+            if isinstance(found, BrokenPlugin) and not configured:
+                world.note(found.message)
         else:
-            wanted = configured or found.secret is not None or isinstance(found.provider, NativeProvider)
+            native = isinstance(found.provider, NativeProvider) and not listed.guest
+            wanted = configured or found.secret is not None or native
         if wanted:
             usable.append(found)
     return usable

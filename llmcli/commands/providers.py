@@ -14,10 +14,16 @@ from llmcli.provider import HTTPProvider
 from llmcli.world import World
 
 
-def run(world: World, *, config: str | None, no_config: bool, as_json: bool) -> None:
-    """List every provider. A corrupt configuration is said on stderr and does not stop the list."""
+def run(world: World, *, config: str | None, no_config: bool, load: bool, as_json: bool) -> None:
+    """
+    List every provider; plugins by what their metadata says, or with `load` by what they say themselves. A corrupt
+    configuration is said on stderr and does not stop the list.
+    """
     settings = _config_or_none(world, config, no_config=no_config)
-    rows = [_describe(listed, settings, world) for listed in registry.every(settings)]
+    rows = [
+        _from_metadata(listed) if listed.guest and not load else _describe(listed, settings, world)
+        for listed in registry.every(settings)
+    ]
     if as_json:
         text = json_text(rows) + "\n"
     else:
@@ -29,8 +35,8 @@ def run(world: World, *, config: str | None, no_config: bool, as_json: bool) -> 
 def show(provider_id: str, world: World, *, config: str | None, no_config: bool, as_json: bool) -> None:
     """All of one provider."""
     settings = read_config(world, config, no_config=no_config)
-    cls = registry.load(provider_id, settings)
-    row = _describe(registry.Listed(provider_id, _origin(provider_id, settings), cls), settings, world)
+    cls = registry.load(provider_id, settings, world.env, world.fence_stdout)
+    row = _describe(registry.listed(provider_id, settings), settings, world)
     row["settings"] = {
         name: {
             field: value
@@ -55,18 +61,22 @@ def _config_or_none(world: World, file: str | None, *, no_config: bool) -> Confi
         return Config()
 
 
-def _origin(provider_id: str, config: Config) -> str:
-    return next(listed.origin for listed in registry.every(config) if listed.id == provider_id)
+def _from_metadata(listed: registry.Listed) -> dict[str, Any]:
+    row: dict[str, Any] = {"id": listed.id, "name": listed.name, "origin": listed.origin, "base_url": None, "key": None,
+                           "capabilities": [], "default_model": None}  # fmt: skip
+    return {**row, "problem": listed.problem} if listed.problem else row
 
 
 def _describe(listed: registry.Listed, config: Config, world: World) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": listed.id, "name": None, "origin": listed.origin, "base_url": None, "key": None,
-                           "capabilities": [], "default_model": None}  # fmt: skip
-    if listed.cls is None:
-        return {**row, "problem": listed.problem}
-    row["name"] = listed.cls.name
-    row["capabilities"] = list(listed.cls.capabilities.names())
-    row["key"] = "needed" if listed.cls.api_key.required else "optional"
+    """All that is in a list; of a provider that cannot be loaded, what is wrong with it."""
+    row = _from_metadata(listed)
+    try:
+        cls = registry.load(listed.id, config, world.env, world.fence_stdout)
+    except ConfigurationError as exc:
+        return {**row, "problem": exc.message}
+    row["name"] = cls.name
+    row["capabilities"] = list(cls.capabilities.names())
+    row["key"] = "needed" if cls.api_key.required else "optional"
     try:
         ready = make_ready(listed.id, config, world, need_key=False, run_command=False)
     except LlmError as exc:

@@ -74,7 +74,7 @@ def make_ready(
     Raises `ConfigurationError`, `AuthenticationFailed` or `UsageError`. With `need_key=False` (a dry run) a missing
     key is no error; with `run_command=False` (a list) the key that a command would print is a missing one.
     """
-    cls = registry.load(provider_id, config)
+    cls = registry.load(provider_id, config, world.env, world.fence_stdout)
     setup = provider_setup(config, provider_id, cls, world.env, model=model, base_url=base_url)
     provider = cls(setup.config)
     declared = _declared(cls, setup.api_key)

@@ -1,0 +1,46 @@
+"""
+A command that a plugin adds: `main(argv) -> exit status`. Layer 3.
+
+`argv` is what stands behind its name; its stdout is the real one.
+"""
+
+import sys
+
+from llmcli import plugin_import
+from llmcli.errors import BrokenPlugin, LlmError
+from llmcli.guests import told
+from llmcli.output import ReaderGone
+from llmcli.plugins import Plugin
+from llmcli.signals import SIGINT, Interrupted
+from llmcli.world import World
+
+
+def run(plugin: Plugin, argv: list[str], world: World) -> int:
+    """
+    Call a plugin's command and return its exit status.
+
+    Raises `BrokenPlugin` when it cannot be loaded or returns no exit status, and an `LlmError` that names the plugin
+    for whatever it raises that is none.
+    """
+    main = plugin_import.command(plugin, world.env)
+    status: object
+    try:
+        status = main(argv)
+    except SystemExit as exc:
+        status = exc.code
+    except KeyboardInterrupt:
+        raise Interrupted(SIGINT) from None
+    except (LlmError, Interrupted, ReaderGone):
+        raise
+    except BaseException as exc:
+        raise LlmError(f"the plugin {plugin.whose} failed: {told(exc)}") from exc
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    if isinstance(status, str):  # sys.exit("what is wrong")
+        world.say(status)
+        return 1
+    if status is None:
+        return 0
+    if not isinstance(status, int) or status not in range(256):
+        raise BrokenPlugin(f"the plugin {plugin.whose} returned {status!r:.80}, expected an exit status from 0 to 255")
+    return int(status)
