@@ -6,10 +6,11 @@ connect.
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from llmcli.testing import answered, conduct, connected, declared, failing, requested
+from llmcli.testing import answered, conduct, connected, declared, failing, requested, strange, streamed
+from llmcli.testing.hearing import crash
 from llmcli.testing.subject import Check, CheckFailed, CheckSkipped, Subject, entered
 
-_THEMES = (declared, requested, answered, failing, conduct, connected)
+_THEMES = (declared, requested, answered, streamed, failing, strange, conduct, connected)
 
 CHECKS: tuple[Check, ...] = tuple(check for theme in _THEMES for check in entered(theme.__name__))
 
@@ -44,7 +45,7 @@ def results(subject: Subject, *, connect: bool = True) -> Iterator[Result]:
         except CheckFailed as exc:
             yield Result(check.id, check.title, "failed", _line(exc))
         except Exception as exc:
-            yield Result(check.id, check.title, "failed", f"the adapter raised {type(exc).__name__}: {_line(exc)}")
+            yield Result(check.id, check.title, "failed", " ".join(crash(exc).split()))
         else:
             yield Result(check.id, check.title, "ok")
 

@@ -2,6 +2,8 @@
 Checks of how an adapter behaves: it describes and reads, and does nothing else. Layer 2.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from llmcli.answer import prepared
@@ -23,7 +25,7 @@ def _seen(subject: Subject) -> Seen:
 
 
 def _do_everything(subject: Subject) -> None:
-    acts = [partial(_describe, subject)]
+    acts: list[Callable[[], object]] = [partial(_describe, subject)]
     if subject.samples is not None:
         for sample in subject.samples.answers().values():
             if sample.whole is not None and not subject.native:
@@ -33,10 +35,8 @@ def _do_everything(subject: Subject) -> None:
         if not subject.native:
             acts += [partial(_fail, subject, failure) for failure in subject.samples.errors]
     for act in acts:
-        try:
+        with suppress(LlmError):
             act()
-        except LlmError:
-            pass
 
 
 def _describe(subject: Subject) -> None:

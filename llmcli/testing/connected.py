@@ -66,8 +66,8 @@ def a_stalled_answer_ends_in_time(subject: Subject) -> None:
         heard = listen(_events(subject, subject.made(server.base_url), _SHORT))
     if not isinstance(heard.error, Incomplete):
         fail(
-            f"the server fell silent behind its text; that should be Incomplete after the idle timeout, but is "
-            f"{heard.error!r}: tell text as it comes, end only at the marker, and wait with call.sleep and call.remaining"
+            "the server fell silent behind its text; that should be Incomplete after the idle timeout, but is "
+            f"{heard.error!r}: tell text as it comes, end at the marker only, wait with call.sleep and call.remaining"
         )
 
 

@@ -4,7 +4,7 @@ Checks of what a provider's class declares: it is what the program shows, and wh
 
 import re
 
-from llmcli.errors import LlmError, ProviderFailed, UsageError
+from llmcli.errors import LlmError
 from llmcli.framing import decode_body, parse_json
 from llmcli.provider import ApiKey, Capabilities, ConfigKey, HTTPProvider, NativeProvider, Option, Provider, Setting
 from llmcli.testing.hearing import crashed
@@ -37,30 +37,28 @@ def _needed(cls: type[Provider]) -> tuple[str, ...]:
 
 @check("any")
 def declarations_are_well_formed(subject: Subject) -> None:
-    """What is declared has the form that `providers show` needs"""
+    """What is declared has the form in which it is shown"""
     provider = subject.made()
-    for what, value, kind in (
+    forms: list[tuple[str, object, type]] = [
         ("capabilities", provider.capabilities, Capabilities),
         ("api_key", provider.api_key, ApiKey),
-        ("known_models", provider.known_models, tuple),
-        ("quirks", provider.quirks, tuple),
-    ):
-        if not isinstance(value, kind):
-            fail(f"{what} should be a {kind.__name__}, not {value!r}")
-    for what, table, kind in (
-        ("settings", provider.settings, Setting),
-        ("options", provider.options or {}, Option),
-        ("config_keys", provider.config_keys, ConfigKey),
-    ):
-        for name, value in table.items():
-            if not isinstance(value, kind):
-                fail(f"{what}[{name!r}] should be a {kind.__name__}, not {value!r}")
-    key = provider.api_key
-    if key.required and not key.hint:
+        *((f"known_models[{at}]", name, str) for at, name in enumerate(provider.known_models)),
+        *((f"quirks[{at}]", quirk, str) for at, quirk in enumerate(provider.quirks)),
+        *((f"settings[{name!r}]", setting, Setting) for name, setting in provider.settings.items()),
+        *((f"options[{name!r}]", option, Option) for name, option in (provider.options or {}).items()),
+        *((f"config_keys[{name!r}]", key, ConfigKey) for name, key in provider.config_keys.items()),
+    ]
+    for what, value, form in forms:
+        if not isinstance(value, form):
+            fail(f"{what} should be a {form.__name__}, not {value!r}")
+    for what in ("known_models", "quirks"):
+        if isinstance(getattr(provider, what), str):
+            fail(f"{what} is a text: a tuple of one has a comma at its end")
+    if provider.api_key.required and not provider.api_key.hint:
         fail("api_key is required and has no hint: say where a person gets one")
-    for url in filter(None, [subject.provider.default_base_url]):
-        if not re.match(r"[a-z]+://", url) or url.endswith("/"):
-            fail(f"default_base_url = {url!r} should be a URL with its scheme and without a slash at its end")
+    url = subject.provider.default_base_url
+    if url is not None and (not re.match(r"[a-z]+://", url) or url.endswith("/")):
+        fail(f"default_base_url = {url!r} should be a URL with its scheme and without a slash at its end")
 
 
 @check("any")
@@ -83,9 +81,7 @@ def a_setting_out_of_range_is_refused(subject: Subject) -> None:
             if value is None:
                 continue
             try:
-                provider.check(subject.asked()._replace(**{name: value}))
-            except UsageError:
-                continue
+                provider.check(subject.asked(**{name: value}))
             except LlmError:
                 continue
             fail(f"{name} = {value:g} is out of the declared range and was not refused: call super().check(request)")
@@ -150,7 +146,6 @@ def models_are_listed(subject: Subject) -> None:
             fail(f"read_models() refused page {number + 1}: {exc.message}")
         except Exception as exc:
             crashed(exc)
-            raise
         ids += [model.id for model in found.models]
         cursor = found.next
         last = number == len(given.models) - 1
@@ -159,20 +154,3 @@ def models_are_listed(subject: Subject) -> None:
                  + ("there is no other page" if last else "it should be the cursor of the next"))  # fmt: skip
     if tuple(ids) != given.model_ids:
         fail(f"read_models() should find {', '.join(given.model_ids)}; it found {', '.join(ids) or 'none'}")
-
-
-@check("http")
-def a_list_of_models_that_is_none_is_an_error(subject: Subject) -> None:
-    """What is no list of models is an error or no models, never a crash"""
-    provider = subject.http()
-    if provider.models_request() is None:
-        skip("the API does not list its models")
-    for document in (None, [], {}, "x", {"data": None}, {"data": [None, {}]}, {"models": [{}, 7]}, {"data": {}}):
-        try:
-            provider.read_models(document)
-        except ProviderFailed:
-            continue
-        except LlmError:
-            continue
-        except Exception as exc:
-            crashed(exc)

@@ -9,7 +9,7 @@ would see.
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from llmcli.answer import Call, Fold, answer
 from llmcli.deadlines import Deadlines
@@ -90,12 +90,16 @@ def listen(events: Iterator[Event]) -> Heard:
     return Heard(tuple(heard))
 
 
-def crashed(exc: Exception) -> None:
-    """The adapter raised what is no error of ours."""
-    frames = traceback.extract_tb(exc.__traceback__)
-    last = frames[-1]
+def crash(exc: Exception) -> str:
+    """What to say of an adapter that raised what is no error of ours."""
+    last = traceback.extract_tb(exc.__traceback__)[-1]
     place = f"{last.filename.rpartition('/')[2]}:{last.lineno}, in {last.name}"
-    fail(f"the adapter raised {type(exc).__name__}: {exc} ({place}); raise an LlmError, or read what may be missing")
+    return f"the adapter raised {type(exc).__name__}: {exc} ({place}); raise an LlmError, or read what may be missing"
+
+
+def crashed(exc: Exception) -> NoReturn:
+    """The adapter raised what is no error of ours, which fails the check."""
+    fail(crash(exc))
 
 
 def performed(

@@ -6,7 +6,7 @@ described. Layer 2.
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 from llmcli.answer import answer, prepared
 from llmcli.errors import LlmError, ProviderFailed
@@ -43,11 +43,15 @@ class Described(NamedTuple):
         return True
 
     def place_of(self, wanted: object) -> Place | None:
-        """Where a value stands."""
+        """Where a value stands in the JSON, as itself or written out."""
         for place, value in self.values.items():
-            if value == wanted and isinstance(value, bool) == isinstance(wanted, bool):
+            if value is wanted or (value in (wanted, str(wanted)) and not isinstance(value, bool)):
                 return place
         return None
+
+    def carries(self, wanted: object) -> bool:
+        """Whether a value is in it, which can be told of text alone where it is no JSON."""
+        return self.place_of(wanted) is not None if self.values else str(wanted) in self.sent
 
 
 def described(subject: Subject, request: ChatRequest, *, stream: bool = False) -> Described:
@@ -63,7 +67,6 @@ def described(subject: Subject, request: ChatRequest, *, stream: bool = False) -
         return Described("", {}, exc)
     except Exception as exc:
         crashed(exc)
-        raise
     body = decode_body(wire.body or b"")
     return _shown(unquote(wire.url), body)
 
@@ -72,7 +75,7 @@ def _shown(head: str, body: str) -> Described:
     try:
         values = dict(leaves(parse_json(body)))
     except ProviderFailed:
-        return Described(f"{head}\n{body}", {})
+        return Described(f"{head}\n{unquote_plus(body)}", {})
     return Described("\n".join([head, *(value for value in values.values() if isinstance(value, str))]), values)
 
 
@@ -177,10 +180,10 @@ def settings_are_sent_or_refused(subject: Subject) -> None:
     settings = subject.made().settings
     for name, wanted in _SAID.items():
         value = _inside(settings.get(name), wanted)
-        found = described(subject, subject.asked()._replace(**{name: value}))
-        if found.refused is None and (found.values or not subject.native) and found.place_of(value) is None:
+        found = described(subject, subject.asked(**{name: value}))
+        if found.refused is None and not found.carries(value):
             fail(f"{name} was said and is not sent: put request.{name} in its place, or refuse it in check()")
-    found = described(subject, subject.asked()._replace(stop=(_STOP,)))
+    found = described(subject, subject.asked(stop=(_STOP,)))
     if found.refused is None and not found.says(_STOP):
         fail("stop was said and is not sent: put request.stop in its place, or refuse it in check()")
 
@@ -190,7 +193,7 @@ def zero_is_a_value(subject: Subject) -> None:
     """A temperature or a seed of 0 is sent, because 0 was said"""
     nothing = described(subject, subject.asked())
     for name in ("temperature", "seed"):
-        found = described(subject, subject.asked()._replace(**{name: 0}))
+        found = described(subject, subject.asked(**{name: 0}))
         if found.refused is None and found.values and found == nothing:
             fail(f"{name} = 0 was said and is not sent: compare with None (`is not None`), not with truth")
 
@@ -202,14 +205,14 @@ def nothing_unsaid_is_sent(subject: Subject) -> None:
     nothing = described(subject, subject.asked())
     for name, wanted in _SAID.items():
         value = _inside(settings.get(name), wanted)
-        place = described(subject, subject.asked()._replace(**{name: value})).place_of(value)
+        place = described(subject, subject.asked(**{name: value})).place_of(value)
         default = settings[name].default if name in settings else None
         if place is not None and place in nothing.values and nothing.values[place] != default:
             fail(
                 f"nobody said {name}, but {nothing.values[place]!r} is sent: leave it out where it is None, "
                 f"or declare it as Setting.default"
             )
-    stopped = described(subject, subject.asked()._replace(stop=(_STOP,))).place_of(_STOP)
+    stopped = described(subject, subject.asked(stop=(_STOP,))).place_of(_STOP)
     if stopped is not None and stopped in nothing.values:
         fail("nobody said stop, but it is sent: leave it out where it is empty")
 

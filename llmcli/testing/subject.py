@@ -5,11 +5,11 @@ What is checked, and what a check is. Layer 2: knows types, the contract and the
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal, NamedTuple, NoReturn, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, NoReturn, Protocol, TypeAlias
 
 from llmcli.provider import HTTPProvider, NativeProvider, Provider
 from llmcli.testing.samples import Answer, Samples
-from llmcli.types import NOTHING, ChatRequest, Json, Message, ProviderConfig, message
+from llmcli.types import NOTHING, ChatRequest, Message, ProviderConfig, message
 
 _BASE_URL = "https://api.kit.example/v1"  # for a provider that has no address of its own
 _MODEL = "kit-model-1"
@@ -92,9 +92,9 @@ class Subject(NamedTuple):
         provider = self.made()
         return provider.default_model or next(iter(provider.known_models), _MODEL)
 
-    def asked(self, *messages: Message, options: Mapping[str, Json] = NOTHING) -> ChatRequest:
-        """A request; what is asked matters nowhere but to the checks of the request."""
-        return ChatRequest(self.model, messages or (message("user", "Hello."),), options=options)
+    def asked(self, *messages: Message, **said: Any) -> ChatRequest:
+        """A request; where no messages are given, it does not matter what is asked."""
+        return ChatRequest(self.model, messages or (message("user", "Hello."),), **said)
 
     def streamed(self) -> dict[str, Answer]:
         """The sample answers that come in pieces. A provider that streams must have them."""

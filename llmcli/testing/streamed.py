@@ -1,0 +1,201 @@
+"""
+Checks of streams: they say the same however they arrive, and are complete only with their end marker. Layer 2.
+"""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+
+from llmcli.answer import answer
+from llmcli.errors import Incomplete, ProviderFailed
+from llmcli.framing import SSE, JsonArray, JsonLines
+from llmcli.testing.hearing import Canned, Heard, Sent, call, hear, hear_whole, listen, performed
+from llmcli.testing.samples import Answer, body
+from llmcli.testing.strange import document_in, with_document
+from llmcli.testing.subject import Subject, check, fail, skip
+from llmcli.types import TextDelta
+
+_KEEP_ALIVES: dict[type, bytes] = {SSE: b": keep-alive\n\n", JsonLines: b"\n", JsonArray: b" \n"}
+_UNKNOWN: dict[type, bytes] = {
+    SSE: b'event: kit-unknown\ndata: {"type":"kit-unknown","kit":{"a":[1,null]}}\n\n',
+    JsonLines: b'{"type":"kit-unknown","kit":{"a":[1,null]}}\n',
+}
+_NEW_FIELD = {"of_next_year": [1, None, {"text": "x", "content": "x"}]}
+_CUTS = 4096  # at most so many places of one stream, so that a long recorded one does not take minutes
+
+
+# --- the same, however it comes -------------------------------------------------------------------
+
+
+def _same(what: str, heard: Heard, expected: Heard, remedy: str) -> None:
+    if heard.error is not None:
+        fail(f"{what}, reading raised: {heard.error.message}; {remedy}")
+    for found, wanted in zip_longest(heard.events, expected.events):
+        if found != wanted:
+            fail(f"{what}, the event {found} came in place of {wanted}; {remedy}")
+
+
+@check("http")
+def a_stream_may_be_cut_anywhere(subject: Subject) -> None:
+    """A stream says the same wherever its bytes are cut into packets"""
+    remedy = "let the framing keep the bytes of what is incomplete until the next feed()"
+    for name, sample in subject.framed().items():
+        expected, wire = hear(subject, sample), b"".join(sample.stream)
+        for place in range(1, len(wire), 1 + len(wire) // _CUTS):
+            heard = hear(subject, sample, (wire[:place], wire[place:]))
+            _same(f"{name}: cut into two packets at byte {place}", heard, expected, remedy)
+        for size in (1, 2, 3, len(wire)):
+            packets = [wire[start : start + size] for start in range(0, len(wire), size)]
+            _same(f"{name}: in packets of {size} bytes", hear(subject, sample, packets), expected, remedy)
+
+
+@check("http")
+def lines_may_end_in_crlf(subject: Subject) -> None:
+    """A stream says the same with lines that end in CR LF"""
+    if type(subject.http().framing()) not in (SSE, JsonLines):
+        skip("the stream does not consist of lines")
+    for name, sample in subject.framed().items():
+        records = [record.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") for record in sample.stream]
+        _same(f"{name}: with CR LF", hear(subject, sample, records), hear(subject, sample),
+              "leave the ends of lines to the framing")  # fmt: skip
+
+
+@check("http")
+def keep_alives_say_nothing(subject: Subject) -> None:
+    """What a server sends only to show that it lives is no part of the answer"""
+    alive = subject.given.keep_alive or _KEEP_ALIVES.get(type(subject.http().framing()), b"")
+    if not alive:
+        skip("Samples.keep_alive is not given, and the framing suggests none")
+    for name, sample in subject.framed().items():
+        _same(f"{name}: with keep-alives", hear(subject, sample, _between(sample, alive)), hear(subject, sample),
+              "ignore a record that says nothing")  # fmt: skip
+
+
+@check("any")
+def unknown_records_are_ignored(subject: Subject) -> None:
+    """A record of a kind that nobody knows yet does no harm"""
+    unknown = subject.given.unknown or _suggested(subject)
+    if not unknown:
+        skip("Samples.unknown is not given, and the framing suggests none")
+    for name, sample in subject.framed().items():
+        _same(f"{name}: with a record of an unknown kind", hear(subject, sample, _between(sample, unknown)),
+              hear(subject, sample), "ignore records of a type that the adapter does not know")  # fmt: skip
+
+
+def _suggested(subject: Subject) -> bytes:
+    """A record of an unknown kind, where the records are JSON objects."""
+    if subject.native or not any(map(document_in, subject.given.answer.stream)):
+        return b""
+    return _UNKNOWN.get(type(subject.http().framing()), b"")
+
+
+def _between(sample: Answer, more: bytes) -> list[bytes]:
+    """The records up to the end marker with something more behind each, and the marker."""
+    end = len(sample.stream) - sample.marker
+    mixed = [piece for record in sample.stream[:end] for piece in (record, more)]
+    return [*mixed, *sample.stream[end:]]
+
+
+@check("http")
+def unknown_fields_are_ignored(subject: Subject) -> None:
+    """A field that nobody knows yet does no harm"""
+    remedy = "read the fields that are known, and leave the others"
+    for name, sample in subject.given.answers().items():
+        document = document_in(sample.whole or b"")
+        if document is not None:
+            changed = sample._replace(whole=body({**document, **_NEW_FIELD}))
+            _same(f"{name}, whole: with an unknown field", hear_whole(subject, changed),
+                  hear_whole(subject, sample), remedy)  # fmt: skip
+        if sample.stream and subject.http().capabilities.stream:
+            records = [_with_new_field(record) for record in sample.stream]
+            _same(f"{name}, streamed: with an unknown field", hear(subject, sample, records),
+                  hear(subject, sample), remedy)  # fmt: skip
+
+
+def _with_new_field(record: bytes) -> bytes:
+    document = document_in(record)
+    return record if document is None else with_document(record, {**document, **_NEW_FIELD})
+
+
+@check("http")
+def text_comes_as_it_is_said(subject: Subject) -> None:
+    """The first word is there before the stream has ended"""
+    sample = _answer(subject)
+    network = Canned(Sent(sample.stream))
+    for event in answer(subject.http(), subject.asked(options=sample.options), call(network, stream=True)):
+        if isinstance(event, TextDelta):
+            break
+    if network.taken > len(sample.stream) - sample.marker:
+        fail("the first TextDelta came only with the end of the stream: yield in feed() what each record says")
+
+
+@check("http")
+def two_answers_may_be_read_at_once(subject: Subject) -> None:
+    """Two answers of one provider that are read in turns do not mix"""
+    sample = _answer(subject)
+    provider, request = subject.http(), subject.asked(options=sample.options)
+    alone = hear(subject, sample)
+    streams = [answer(provider, request, call(Canned(Sent(sample.stream)), stream=True)) for _ in range(2)]
+    together = listen(event for pair in zip_longest(*streams) for event in pair)
+    if together.events != tuple(event for event in alone.events for _ in streams):
+        fail("two answers that are read at once mix: keep the state of an answer on its Reader, never on the provider")
+
+
+def _answer(subject: Subject) -> Answer:
+    sample = subject.framed().get("answer")
+    if sample is None:
+        skip("Samples.answer has no stream")
+    return sample
+
+
+# --- completeness ---------------------------------------------------------------------------------
+
+
+@check("http")
+def a_cut_stream_is_incomplete(subject: Subject) -> None:
+    """A connection that is cut before the end marker leaves the answer incomplete"""
+    for name, sample in subject.framed().items():
+        _incomplete_everywhere(subject, name, sample, cut=True)
+
+
+@check("any")
+def a_stream_without_its_end_marker_is_incomplete(subject: Subject) -> None:
+    """A stream that merely ends before its end marker leaves the answer incomplete"""
+    marked = {name: sample for name, sample in subject.framed().items() if sample.marker}
+    if not marked:
+        skip("the end of the body is the end marker")
+    for name, sample in marked.items():
+        _incomplete_everywhere(subject, name, sample, cut=False)
+
+
+def _incomplete_everywhere(subject: Subject, name: str, sample: Answer, *, cut: bool) -> None:
+    """Behind each record before the end marker, which is the end of the body where there is no other."""
+    for kept in range(len(sample.stream) - (sample.marker - 1 if sample.marker else 0)):
+        heard = hear(subject, sample, sample.stream[:kept], cut=cut)
+        where = f"{name}: the stream {'was cut' if cut else 'ended'} behind record {kept} of {len(sample.stream)}"
+        if heard.error is None:
+            fail(f"{where}, before its end marker, and counted as complete: yield Finish only at the marker")
+        if any(isinstance(event, TextDelta) for event in heard.events) and not isinstance(heard.error, Incomplete):
+            fail(f"{where}, which should be Incomplete and is {heard.error!r}")
+
+
+@check("http")
+def a_cut_behind_the_end_marker_loses_nothing(subject: Subject) -> None:
+    """A connection that is cut behind the end marker has lost nothing"""
+    marked = {name: sample for name, sample in subject.framed().items() if sample.marker}
+    if not marked:
+        skip("the end of the body is the end marker")
+    for name, sample in marked.items():
+        if hear(subject, sample, cut=True).error is not None:
+            fail(f"{name}: cut behind the end marker, it counted as incomplete: set `complete` at the marker")
+
+
+@check("http")
+def a_body_of_nothing_is_no_answer(subject: Subject) -> None:
+    """A body without a byte is an error of the provider, and no empty answer"""
+    provider = subject.http()
+    bodies: Sequence[Sequence[bytes]] = ((), (b"\n",))
+    for chunks in bodies:
+        for stream in sorted({False, provider.capabilities.stream}):
+            heard = listen(performed(subject, Sent(chunks), stream=stream))
+            if not isinstance(heard.error, ProviderFailed):
+                fail(f"a body of nothing was taken for an answer: {heard.events}; leave body() to its base class")
