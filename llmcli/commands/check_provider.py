@@ -4,8 +4,7 @@ questions to the service itself. Layer 3.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from llmcli.answer import Call, Fold, answer
@@ -37,33 +36,32 @@ def run(
     settings = read_config(world, config, no_config=no_config)
     ready = make_ready(provider_id, settings, world, model=model, need_key=live)
     samples, missing = _samples(ready)
-    subject = Subject(type(ready.provider), samples, ready.setup.config)
-    found = chain(missing, results(subject))
+    subject = Subject(type(ready.provider), samples, ready.setup.config, waived=_waived(ready))
     errors: list[LlmError] = []
-    if live:
-        found = chain(found, _live(ready, world, model, errors))
-    shown = _report(found, world, as_json=as_json)
-    failed = [each for each in shown if each.status == "failed"]
+    found = [*missing, *results(subject), *(_live(ready, world, model, errors) if live else ())]
+    world.print(json_text([each._asdict() for each in found]) + "\n" if as_json else _report(found))
+    failed = [each for each in found if each.status == "failed"]
     if failed and len(failed) == len(errors):
         raise errors[0]
     if failed:
-        raise ConfigurationError(f"{len(failed)} of {len(shown)} checks failed", provider=provider_id)
+        raise ConfigurationError(f"{len(failed)} of {len(found)} checks failed", provider=provider_id)
 
 
-def _report(found: Iterator[Result], world: World, *, as_json: bool) -> list[Result]:
-    """Print the results, on a terminal as they come."""
-    if as_json:
-        shown = list(found)
-        world.print(json_text([each._asdict() for each in shown]) + "\n")
-        return shown
-    shown = []
-    for each in found:
-        shown.append(each)
-        note = f": {one_line(each.message)}" if each.message else ""
-        world.print(f"{each.status.ljust(8)}{each.id}{note}\n")
-    counts = {status: sum(each.status == status for each in shown) for status in ("ok", "failed", "skipped")}
-    world.print(", ".join(f"{count} {status}" for status, count in counts.items()) + "\n")
-    return shown
+def _waived(ready: Ready) -> dict[str, str]:
+    """The checks that ask for what a table cannot hold, or need not."""
+    if "chat" not in ready.setup.config.own:
+        return {}
+    waived = {"errors-are-told-apart": "a table holds no sample errors; `providers read --status` reads one"}
+    if ready.provider.default_model == "default" and ready.setup.config.default_model is None:
+        waived["the-model-is-sent"] = "no expression uses `model`: the API has but one"
+    return waived
+
+
+def _report(found: Sequence[Result]) -> str:
+    """A line for each result, and how many there are of each kind."""
+    lines = [f"{each.status:8}{each.id}{f': {one_line(each.message)}' if each.message else ''}" for each in found]
+    counts = [f"{sum(each.status == status for each in found)} {status}" for status in ("ok", "failed", "skipped")]
+    return "\n".join([*lines, ", ".join(counts)]) + "\n"
 
 
 # --- samples of a table ---------------------------------------------------------------------------

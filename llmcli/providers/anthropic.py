@@ -94,7 +94,7 @@ class Anthropic(HTTPProvider):
     )
     capabilities = Capabilities(thinking=True, tools=True)
     settings: ClassVar[Mapping[str, Setting]] = {
-        "max_tokens": Setting(min=1),
+        "max_tokens": Setting(min=1, default=16_000),
         "temperature": Setting(min=0, max=1),
         "top_p": Setting(min=0, max=1),
     }

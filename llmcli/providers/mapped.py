@@ -104,27 +104,25 @@ class AnswerMap(NamedTuple):
         return _event(record) if self.record == "event" else record.data
 
     def findings(self, record: Record) -> Mapping[str, Json]:
-        """What each expression finds in a record, by its key."""
-        document = self.document(record)
+        """What each expression finds in a record, by its key; in one that is no JSON they look into its text."""
+        document = self._lenient(record)
         expressions = [each for each in (*self, self.ending.expression) if isinstance(each, Expression)]
         return {each.place.rpartition(".")[2]: each.find(document) for each in expressions}
 
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
         """The error for an answer with a status of 400 and above."""
-        document = self._document(body)
+        document = self._lenient(Record(decode_body(body).strip(), "error"))
         found = self.error.find(document) if self.error is not None else None
         if not truth(found):
             return http_errors.read_error(status, headers, body)
         return self._error(document, found, status, headers)
 
-    def _document(self, body: bytes) -> object:
-        """The body of an error, in the shape that the expressions expect; an error page is its text."""
-        text = decode_body(body)
+    def _lenient(self, record: Record) -> object:
+        """The same as `document` for what may be no answer at all, such as the page of a proxy: that is its text."""
         try:
-            document: object = parse_json(text.strip())
+            return self.document(record)
         except ProviderFailed:
-            document = text
-        return {"event": "error", "data": document} if self.record == "event" else document
+            return record.data
 
     def _error(self, document: object, found: Json, status: int, headers: Mapping[str, str]) -> LlmError:
         whole = {**(document if isinstance(document, dict) else {}), "error": found}
@@ -202,29 +200,28 @@ class MappedReader(Reader):
         text = record.data
         ending = self._map.ending
         if ending.sentinel is not None and text.strip() == ending.sentinel:
-            return self._finish()
+            return self.finish()
         if self._map.record != "text" and (not text or text.isspace()):
             return iter(())
-        document = self._map.document(record)
-        if not self._records:
-            self._first = document
-        self._records += 1
-        return self.document(document)
+        return self.document(self._map.document(record))
 
     def document(self, document: object) -> Iterator[Event]:
         """The same for a record that is parsed already."""
+        if not self._records:
+            self._first = document
+        self._records += 1
         answer = self._map
         answer.check_error(document)
         events: list[Event] = []
         self._read(answer, document, answer.text.text_in(document) if answer.text else str(document), events)
         end = answer.ending.expression
         if end is not None and truth(end.find(document)):
-            events += self._finish()
+            events += self.finish()
         return iter(events)
 
     def end(self) -> Iterator[Event]:
         """See `Reader.end`. Where the end of the body is the end of the answer, this is it."""
-        return self._finish() if self.ends_with_body and self._records else iter(())
+        return self.finish() if self.ends_with_body and self._records else iter(())
 
     # --- a whole answer ---
 
@@ -248,7 +245,7 @@ class MappedReader(Reader):
         self._read(answer, document, text, events)
         if not self._promised and answer.text is not None and self._finish_reason() != "content_filter":
             raise answer.text.wrong(document, None, "a string")
-        return iter([*events, *self._finish()])
+        return iter([*events, *self.finish()])
 
     # --- both ---
 
@@ -302,8 +299,8 @@ class MappedReader(Reader):
         reason = _REASONS.get((self._reason or "stop").lower(), "other")
         return "tool_calls" if self._calls and reason in ("stop", "other") else reason
 
-    def _finish(self) -> Iterator[Event]:
-        """What stands at the end. A stream in which no record had any text does not have what was promised."""
+    def finish(self) -> Iterator[Event]:
+        """What stands at the end, for a carrier that has an end of its own too. A stream in which no record had any text does not have what was promised."""
         if not self._promised and self._map.text is not None and self._finish_reason() != "content_filter":
             place = self._map.text.place
             raise ProviderFailed(
