@@ -8,7 +8,7 @@ last; `Fold` turns them into a `Reply`.
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from itertools import chain
 from typing import NamedTuple
 
@@ -365,8 +365,18 @@ class _Native(NamedTuple):
     base_url: str | None
     timeouts: Timeouts
     stream: bool
+    headers: Mapping[str, str]
+    transport: Transport
     deadlines: Deadlines
     tell: Log
+
+    def open(self, request: HttpRequest) -> AbstractContextManager[Response]:
+        """See `NativeCall`."""
+        return self.transport.send(with_headers(request, self.headers), self.deadlines)
+
+    def kept_alive(self) -> None:
+        """See `NativeCall`."""
+        self.deadlines.kept_alive()
 
     def log(self, event: str, /, **fields: object) -> None:
         """See `NativeCall`."""
@@ -388,7 +398,10 @@ class _Native(NamedTuple):
 def native_call(provider: Provider, call: Call, deadlines: Deadlines, *, stream: bool) -> _Native:
     """The part of a call that a native provider may use."""
     deadlines.waiting()
-    return _Native(call.key, provider.config.base_url, call.timeouts, stream, deadlines, call.log)
+    config = provider.config
+    return _Native(
+        call.key, config.base_url, call.timeouts, stream, config.headers, call.transport, deadlines, call.log
+    )
 
 
 def _natively(

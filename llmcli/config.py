@@ -290,7 +290,7 @@ def _base_url(table: Table, cls: type[Provider], env: Mapping[str, str], flag: s
         return None
     if "://" not in url and source in cls.base_url_env:  # OLLAMA_HOST may be no more than a host
         url = cls.resolve_base_url(url)
-    check_url(url, source)
+    check_url(url, source, cls.url_schemes)
     return url
 
 
@@ -361,14 +361,15 @@ def _typed(text: str, kind: type, variable: str) -> Json:
         raise ConfigurationError(f"{variable} should be a number, not {text!r}") from None
 
 
-def check_url(url: str, source: str) -> None:
+def check_url(url: str, source: str, schemes: tuple[str, ...] = Provider.url_schemes) -> None:
     """Raise `UsageError` for a base URL that cannot be one, showing it without user and password."""
     shown = re.sub(r"//.*@", "//", url)
-    host = re.match(r"https?://(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?(?=[/?]|$)", url)
+    scheme, separator, _ = url.partition("://")
+    host = re.match(r"\w+://(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?(?=[/?]|$)", url)
     if re.search(r"[\x00-\x20\x7f]", url):
         problem = "it holds blanks or control characters"
-    elif not re.match(r"https?://", url):
-        problem = "it should begin with https:// or http://"
+    elif not separator or scheme not in schemes:
+        problem = f"it should begin with {' or '.join(f'{each}://' for each in schemes)}"
     elif "@" in url.split("/")[2]:
         problem = "user and password do not belong into it"
     elif host is None or not 0 < int(host[1] or 80) < 65536:
@@ -477,15 +478,20 @@ def _checked(secret: Secret) -> Secret:
     return secret._replace(value=value)
 
 
+def safer_scheme(url: str) -> str | None:
+    """The scheme that would hide what goes to a URL from those on the way; `None` where its own does."""
+    return {"http": "https", "ws": "wss"}.get(url.partition("://")[0])
+
+
 def check_key_transport(url: str | None, secret: Secret | None, setup: ProviderSetup) -> None:
     """Refuse to send a key in the clear to anything but loopback and private addresses."""
-    if secret is None or url is None or not url.startswith("http://") or setup.allow_http:
+    if secret is None or url is None or (safer := safer_scheme(url)) is None or setup.allow_http:
         return
     host = re.sub(r":\d+$", "", url.split("/")[2])
     if not _is_private(host.strip("[]")):
         raise UsageError(
-            f"refusing to send the key of {setup.config.id} over plain http to {host}",
-            hint=f"use https, or allow_http = true under [providers.{setup.config.id}]",
+            f"refusing to send the key of {setup.config.id} over plain {url.partition(':')[0]} to {host}",
+            hint=f"use {safer}, or allow_http = true under [providers.{setup.config.id}]",
         )
 
 

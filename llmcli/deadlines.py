@@ -13,6 +13,7 @@ from llmcli.types import Timeouts
 
 KEEP_ALIVE_FACTOR = 5  # keep-alives may stretch the wait for an event up to this many times
 LINGER = 5.0  # seconds that a server has after its end marker to send usage and close
+PARTING = 0.5  # seconds in which a server may take leave of us
 
 
 class Deadlines:
@@ -55,6 +56,11 @@ class Deadlines:
     def finishing(self) -> None:
         """The end marker was seen; whatever else the server has to say may take a moment, not more."""
         self._set("linger", LINGER)
+
+    def parting(self) -> None:
+        """Only the last word is left to say, for which there is a moment even when all other time is over."""
+        self._total_at = None
+        self._set("linger", PARTING)
 
     def remaining(self) -> float | None:
         """Seconds until the deadline, `None` for ever. Raises `TimedOut` when it has passed."""

@@ -9,6 +9,7 @@ performs by itself, with nothing but the call that it is handed.
 import json
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import ClassVar, NamedTuple, Protocol
 
 from llmcli import http_errors
@@ -95,13 +96,15 @@ class Provider:
     What every provider has. A base class with defaults, so that a new method does not break an old plugin.
 
     `options` is `None` where any `--option key=value` goes into the request as the API's own field. `quirks` are
-    sentences about how the service differs from what one would expect.
+    sentences about how the service differs from what one would expect. `url_schemes` are those that its base URL may
+    have.
     """
 
     api_version: ClassVar[int] = 1
     id: ClassVar[str] = ""
     name: ClassVar[str] = ""
     default_base_url: ClassVar[str | None] = None
+    url_schemes: ClassVar[tuple[str, ...]] = ("https", "http")
     base_url_env: ClassVar[tuple[str, ...]] = ()
     default_model: str | None = None
     api_key: ApiKey = ApiKey(required=False)
@@ -325,6 +328,41 @@ def raise_error_in(document: object) -> None:
 # --- providers that perform by themselves ---------------------------------------------------------
 
 
+class Duplex(Protocol):
+    """A connection in another protocol than HTTP. Keeps the deadlines of the call; raises our errors only."""
+
+    def read(self) -> bytes:
+        """What has arrived; waits for it. Empty when the other side has hung up."""
+
+    def write(self, data: bytes) -> None:
+        """Send all of it."""
+
+    def part(self, last: bytes) -> None:
+        """Send a last word, and give the other side a moment to hang up. Never fails, whatever time it is."""
+
+
+class Opened(Protocol):
+    """
+    The answer to a request for another protocol. With status 101 `duplex` is the connection that speaks it; any other
+    is an ordinary answer, `excerpt` the beginning of its body. `headers` have lower-case names.
+    """
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers."""
+
+    @property
+    def duplex(self) -> Duplex | None:
+        """The connection, if the server agreed."""
+
+    def excerpt(self) -> bytes:
+        """As much of the body as an error message may need."""
+
+
 class NativeCall(Protocol):
     """
     All that a native provider may use of the world. `sleep` and `remaining` keep the deadlines of the call: they
@@ -352,6 +390,15 @@ class NativeCall(Protocol):
 
     def remaining(self) -> float | None:
         """Seconds until the current deadline; raises `TimedOut` when it has passed."""
+
+    def kept_alive(self) -> None:
+        """The service showed that it lives without saying anything: the wait may take longer, but not for ever."""
+
+    def open(self, request: HttpRequest) -> AbstractContextManager[Opened]:
+        """
+        Ask a server to change the protocol (`Connection: Upgrade`); leaving the block closes the connection. Names,
+        proxies, TLS, the configured headers and deadlines are seen to; a redirect and what is no HTTP are errors.
+        """
 
     def log(self, event: str, /, **fields: object) -> None:
         """Say something to the log (`--verbose`, `--log-file`); redacted there."""

@@ -28,6 +28,7 @@ from llmcli.types import HttpRequest
 
 WHOLE_LIMIT = 64 * 1024 * 1024  # bytes of an answer that comes whole
 ERROR_LIMIT = 256 * 1024  # bytes of an error answer that are read
+_READ_SIZE = 64 * 1024  # bytes of an upgraded connection that are taken at once
 _WRITE_SIZE = 64 * 1024
 _GZIP = b"\x1f\x8b"  # how every gzip file begins
 _LIBRARIES = {"br": ("brotli", "brotlicffi"), "zstd": ("zstandard",)}  # what httpx needs beside itself, any of them
@@ -70,12 +71,59 @@ class Proxy(NamedTuple):
         return f"proxy {self.shown} ({self.source})"
 
 
-class Response:
-    """The head of an answer, and its body as it arrives. `headers` have lower-case names."""
+class Duplex:
+    """
+    A connection that was upgraded to another protocol: bytes in both directions. Every operation keeps the deadlines
+    and raises our errors only.
+    """
 
-    def __init__(self, status: int, headers: Mapping[str, str], chunks: Iterator[bytes]) -> None:
+    def __init__(
+        self, stream: httpcore.NetworkStream, deadlines: Deadlines, failed: Callable[[Exception], LlmError]
+    ) -> None:
+        self._stream = stream
+        self._deadlines = deadlines
+        self._failed = failed
+
+    def read(self) -> bytes:
+        """What has arrived; waits for it. Empty when the other side has hung up."""
+        try:
+            return self._stream.read(_READ_SIZE)
+        except _FAILURES as exc:
+            raise self._failed(exc) from exc
+
+    def write(self, data: bytes) -> None:
+        """Send all of it."""
+        try:
+            self._stream.write(data)
+        except _FAILURES as exc:
+            raise self._failed(exc) from exc
+
+    def part(self, last: bytes) -> None:
+        """
+        Send a last word and wait a moment, but not more, for the other side to hang up: closing a connection while
+        something on it is unread resets it, and that takes the last word with it. Nothing that fails matters any more.
+        """
+        self._deadlines.parting()
+        try:
+            self._stream.write(last)
+            while self._stream.read(_READ_SIZE):
+                pass
+        except (*_FAILURES, TimedOut):
+            pass
+
+
+class Response:
+    """
+    The head of an answer, and its body as it arrives. `headers` have lower-case names. `duplex` is the connection
+    itself where the server agreed to change the protocol (status 101).
+    """
+
+    def __init__(
+        self, status: int, headers: Mapping[str, str], chunks: Iterator[bytes], duplex: Duplex | None = None
+    ) -> None:
         self.status = status
         self.headers = headers
+        self.duplex = duplex
         self._chunks = chunks
 
     def chunks(self) -> Iterator[bytes]:
@@ -167,13 +215,15 @@ class Transport:
                         raise _proxy_error(proxy, "407")
                     if 300 <= answer.status < 400:
                         raise _redirect(answer.status, headers)
+                    stream = answer.extensions["network_stream"]
+                    duplex = Duplex(stream, deadlines, exchange.failed) if answer.status == 101 else None
                     with closing(exchange.body(answer.iter_stream())) as body:
-                        yield Response(answer.status, headers, body)
+                        yield Response(answer.status, headers, body, duplex)
         except NetworkFailed as exc:
             exchange.named(exc)
             raise
         except _FAILURES as exc:
-            raise exchange.named(exchange.translate(exc)) from exc
+            raise exchange.failed(exc) from exc
 
     def _pool(self, url: str, proxy: Proxy | None, backend: "_Backend") -> httpcore.ConnectionPool:
         context = self._tls() if url.startswith("https:") or (proxy and proxy.url.startswith("https:")) else None
@@ -301,7 +351,7 @@ class _Exchange:
                 total += len(chunk)
                 yield chunk
         except _FAILURES as exc:
-            raise self.named(self.translate(exc)) from exc
+            raise self.failed(exc) from exc
         finally:
             self._log("body", bytes=total, seconds=self._elapsed())
 
@@ -316,6 +366,10 @@ class _Exchange:
                 error.message = f"{self._peer}: {error.message}"
         return error
 
+    def failed(self, exc: Exception) -> LlmError:
+        """Our error for an exception of the HTTP library."""
+        return self.named(self._translated(exc))
+
     @property
     def _peer(self) -> str:
         return self._proxy.label if self._proxy and not self._sent else self._address
@@ -324,8 +378,7 @@ class _Exchange:
     def _address(self) -> str:
         return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
 
-    def translate(self, exc: Exception) -> LlmError:
-        """Our error for an exception of the HTTP library."""
+    def _translated(self, exc: Exception) -> LlmError:
         if isinstance(exc, httpcore.TimeoutException):
             return self._deadlines.expired()
         if self._proxy and not self._sent and isinstance(exc, httpcore.ProxyError | httpcore.RemoteProtocolError):
@@ -452,7 +505,7 @@ def proxy_for(url: str, env: Mapping[str, str], configured: str | None = None) -
     """
     parts = httpcore.URL(url)
     host = parts.host.decode("ascii").strip("[]").lower()
-    scheme = parts.scheme.decode("ascii")
+    scheme = parts.scheme.decode("ascii").replace("ws", "http")
     if is_loopback(host):
         return None
     if configured is not None:

@@ -159,6 +159,13 @@ def test_a_base_url_that_is_none_is_told_why(url: str, problem: str) -> None:
     assert "secret" not in caught.value.message
 
 
+def test_a_provider_may_have_base_urls_of_another_scheme() -> None:
+    check_url("wss://host:8443/v1", "--base-url", ("wss", "ws"))
+
+    with pytest.raises(UsageError, match="it should begin with wss:// or ws://"):
+        check_url("https://host/", "--base-url", ("wss", "ws"))
+
+
 # --- keys -----------------------------------------------------------------------------------------
 
 DECLARED = ApiKey(env=("OPENAI_API_KEY",), hint="https://keys.example")
@@ -262,6 +269,15 @@ def test_a_key_goes_nowhere_else_in_the_clear(url: str) -> None:
 
     check_key_transport(url, None, setup({}))
     check_key_transport(url, Secret("key", "X"), setup({"allow_http": True}))
+
+
+def test_a_key_goes_into_the_clear_over_a_websocket_no_more_than_over_http() -> None:
+    with pytest.raises(UsageError, match="over plain ws to ws") as caught:
+        check_key_transport("ws://ws.example.com/v1", Secret("key", "X"), setup({}))
+
+    assert str(caught.value.hint).startswith("use wss")
+    check_key_transport("wss://ws.example.com/v1", Secret("key", "X"), setup({}))
+    check_key_transport("ws://127.0.0.1:8080", Secret("key", "X"), setup({}))
 
 
 def test_what_a_class_declares_is_known_in_its_table_only() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from llmcli.deadlines import KEEP_ALIVE_FACTOR, LINGER, Deadlines
+from llmcli.deadlines import KEEP_ALIVE_FACTOR, LINGER, PARTING, Deadlines
 from llmcli.errors import TimedOut
 from llmcli.types import Timeouts
 
@@ -298,3 +298,15 @@ def test_a_server_that_always_has_more_to_say_does_not_outrun_the_total_timeout(
     deadlines.progressed()
 
     assert not deadlines.grace()
+
+
+def test_a_last_word_may_be_said_even_when_the_total_timeout_has_passed() -> None:
+    clock = Clock()
+    deadlines = deadlines_on(clock, Timeouts(total=10))
+    clock.pass_by(10)
+    with pytest.raises(TimedOut):
+        deadlines.remaining()
+
+    deadlines.parting()
+
+    assert deadlines.remaining() == PARTING

@@ -18,6 +18,7 @@ from llmcli.config import (
     key_file_is_loose,
     load,
     provider_setup,
+    safer_scheme,
 )
 from llmcli.errors import LlmError, UsageError
 from llmcli.provider import ApiKey, HTTPProvider, Provider
@@ -150,7 +151,7 @@ def _without_command(setup: ProviderSetup) -> ProviderSetup:
 def _check_way(ready: Ready, secret: Secret, world: World) -> None:
     """Refuse to send a secret in the clear: over plain http to a public address, or to a proxy."""
     check_key_transport(ready.url, secret, ready.setup)
-    if ready.url is None or not ready.url.startswith("http://") or ready.setup.allow_http:
+    if ready.url is None or (safer := safer_scheme(ready.url)) is None or ready.setup.allow_http:
         return
     proxy = proxy_for(ready.url, world.env, ready.setup.proxy)
     if proxy is not None:
@@ -159,7 +160,7 @@ def _check_way(ready: Ready, secret: Secret, world: World) -> None:
         direct = f"NO_PROXY={host}" if ready.setup.proxy is None else f'proxy = "" under [{own}]'
         raise UsageError(
             f"refusing to send the key of {ready.provider.config.id} in the clear to {proxy.label}",
-            hint=f"use https, or {direct} to ask {host} directly",
+            hint=f"use {safer}, or {direct} to ask {host} directly",
         )
 
 
