@@ -3,8 +3,9 @@ Writes the pages of the documentation that are read off the code: `python docs/g
 says which are out of date and exits 1.
 """
 
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from llmcli import registry
@@ -18,7 +19,8 @@ WORDS = {str: "text", int: "number", float: "number", bool: "true / false", list
 def main() -> int:
     """Write or check every generated page."""
     stale = []
-    for name, text in {"exit-status.md": exit_status(), "configuration.md": configuration()}.items():
+    pages = {"exit-status.md": exit_status(), "configuration.md": configuration(), "any-api.md": any_api()}
+    for name, text in pages.items():
         path = HERE / name
         if path.exists() and path.read_text() == text:
             continue
@@ -51,7 +53,18 @@ def configuration() -> str:
         .replace("PROVIDER_ROWS", _rows(PROVIDER_KEYS))
         .replace("SETTING_ROWS", _rows(SETTING_KEYS))
         .replace("OWN_ROWS", own)
+        .replace("NESTED_TABLES", "\n\n".join(_nested_tables()))
     )
+
+
+def any_api() -> str:
+    """The page about tables, with each example as it is in its file: a comment names the file, the block follows."""
+
+    def block(found: re.Match[str]) -> str:
+        return f"<!-- {found[1]} -->\n```toml\n{(HERE / found[1]).read_text()}```\n"
+
+    page = (HERE / "any-api.md").read_text()
+    return re.sub(r"<!-- (tables/[\w.-]+) -->\n(?:```toml\n.*?```\n)?", block, page, flags=re.DOTALL)
 
 
 def _rows(keys: Mapping[str, Key]) -> str:
@@ -73,6 +86,14 @@ def _own_keys() -> list[str]:
             env = ", ".join(f"`{variable}`" for variable in key.env) or "-"
             rows.append(f"| `{provider_id}` | `{name}` | {WORDS[key.type]} | {env} | {key.help} |")
     return rows
+
+
+def _nested_tables() -> Iterator[str]:
+    """The tables of a provider made of tables, key by key."""
+    for name, key in registry.load("http", Config()).config_keys.items():
+        if key.keys is not None:
+            rows = "\n".join(f"| `{inner}` | {told.help} |" for inner, told in key.keys.items())
+            yield f"#### `[providers.ID.{name}]`\n\n{key.help}\n\n| key | meaning |\n|---|---|\n{rows}"
 
 
 EXIT_STATUS_PAGE = """\
@@ -209,6 +230,12 @@ SETTING_ROWS
 | provider | key | type | variables | meaning |
 |---|---|---|---|---|
 OWN_ROWS
+
+### `adapter = "http"`
+
+An API described by tables; [any-api.md](any-api.md) explains them and has examples. All values are text.
+
+NESTED_TABLES
 
 ## Environment
 
