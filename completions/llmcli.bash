@@ -6,7 +6,7 @@ _llmcli() {
         [ "$word" = -- ] && return
         case "$command $word" in
             'llmcli chat'|'llmcli health'|'llmcli models'|'llmcli providers') command=$word ;;
-            'models list'|'providers show') command="$command $word" ;;
+            'models list'|'providers show'|'providers add'|'providers read'|'providers check'|'providers new') command="$command $word" ;;
         esac
     done
     case $previous in
@@ -15,8 +15,11 @@ _llmcli() {
         --format) mapfile -t COMPREPLY < <(compgen -W 'text markdown json jsonl' -- "$current"); return ;;
         --fallback) mapfile -t COMPREPLY < <(compgen -W 'echo openai openai-compatible anthropic ollama gateway http azure together groq mistral deepseek openrouter xai fireworks perplexity cerebras nvidia ai21 huggingface-router gemini-openai cohere-openai moonshot zai dashscope siliconflow lmstudio vllm llamacpp jan localai docker-model-runner litellm' -- "$current"); return ;;
         --color) mapfile -t COMPREPLY < <(compgen -W 'auto always never' -- "$current"); return ;;
+        --model|-m) mapfile -t COMPREPLY < <(compgen -W 'echo openai openai-compatible anthropic ollama gateway http azure together groq mistral deepseek openrouter xai fireworks perplexity cerebras nvidia ai21 huggingface-router gemini-openai cohere-openai moonshot zai dashscope siliconflow lmstudio vllm llamacpp jan localai docker-model-runner litellm' -- "$current"); return ;;
+        --model|-m) mapfile -t COMPREPLY < <(compgen -W 'echo openai openai-compatible anthropic ollama gateway http azure together groq mistral deepseek openrouter xai fireworks perplexity cerebras nvidia ai21 huggingface-router gemini-openai cohere-openai moonshot zai dashscope siliconflow lmstudio vllm llamacpp jan localai docker-model-runner litellm' -- "$current"); return ;;
+        --template) mapfile -t COMPREPLY < <(compgen -W 'plugin openai-compatible http' -- "$current"); return ;;
         --api-key-file|--ca-bundle|--config|--file|--log-file|--output|-f|-o) mapfile -t COMPREPLY < <(compgen -f -- "$current"); compopt -o filenames; return ;;
-        --base-url|--connect-timeout|--first-timeout|--idle-timeout|--max-tokens|--option|--retries|--retry-max-wait|--seed|--stop|--system|--temperature|--timeout|--top-p|-s) return ;;
+        --adapter|--base-url|--connect-timeout|--content|--default-model|--directory|--first-timeout|--idle-timeout|--key-command|--key-env|--key-header|--max-tokens|--option|--path|--request|--retries|--retry-max-wait|--seed|--set|--status|--stop|--system|--temperature|--timeout|--top-p|-s) return ;;
     esac
     case $command in
         'llmcli') options='--version -h --help' ;;
@@ -24,8 +27,12 @@ _llmcli() {
         'health') options='--config --no-config --json -h --help' ;;
         'models') options='--config --no-config --json -h --help' ;;
         'models list') options='--config --no-config --json -h --help' ;;
-        'providers') options='--config --no-config --json -h --help' ;;
+        'providers') options='--load --config --no-config --json -h --help' ;;
         'providers show') options='--config --no-config --json -h --help' ;;
+        'providers add') options='--adapter --base-url --default-model --key-env --key-command --key-header --path --request --content --set --replace --config --no-config -h --help' ;;
+        'providers read') options='--stream --status --model -m --config --no-config --json -h --help' ;;
+        'providers check') options='--live --model -m --config --no-config --json -h --help' ;;
+        'providers new') options='--template --directory -h --help' ;;
     esac
     case $command in
         'llmcli') words='chat health models providers' ;;
@@ -33,11 +40,15 @@ _llmcli() {
         'health') words='' ;;
         'models') words='list' ;;
         'models list') words='' ;;
-        'providers') words='show' ;;
+        'providers') words='show add read check new' ;;
         'providers show') words='' ;;
+        'providers add') words='' ;;
+        'providers read') words='' ;;
+        'providers check') words='' ;;
+        'providers new') words='' ;;
     esac
     case $command in
-        'health'|'models list'|'providers show') words='echo openai openai-compatible anthropic ollama gateway http azure together groq mistral deepseek openrouter xai fireworks perplexity cerebras nvidia ai21 huggingface-router gemini-openai cohere-openai moonshot zai dashscope siliconflow lmstudio vllm llamacpp jan localai docker-model-runner litellm' ;;
+        'health'|'models list'|'providers show'|'providers read'|'providers check') words='echo openai openai-compatible anthropic ollama gateway http azure together groq mistral deepseek openrouter xai fireworks perplexity cerebras nvidia ai21 huggingface-router gemini-openai cohere-openai moonshot zai dashscope siliconflow lmstudio vllm llamacpp jan localai docker-model-runner litellm' ;;
     esac
     if [[ $current == -* ]]; then words=$options; fi
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
