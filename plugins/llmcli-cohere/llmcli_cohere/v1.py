@@ -35,13 +35,13 @@ def conversation(messages: Sequence[Message]) -> dict[str, Json]:
     """
     leading = list(takewhile(lambda message: message.role == "system", messages))
     *earlier, last = messages[len(leading) :]
-    said: dict[str, Json] = {"message": last.text}
+    said: dict[str, Json] = {}
     if preamble := "\n\n".join(message.text for message in leading if message.text.strip()):
         said["preamble"] = preamble
     history: list[Json] = [turn for message in earlier if (turn := _turn(message))]
     if history:
         said["chat_history"] = history
-    return said
+    return {**said, "message": last.text}
 
 
 def _turn(message: Message) -> dict[str, Json] | None:
@@ -83,7 +83,7 @@ class AnswerReader(CohereReader):
             self._malformed = exc
             return iter(())
         self._begun = True
-        return self._event(line) if "event_type" in line else self.whole(line)
+        return self.whole(line) if _is_whole(line) else self._event(line)
 
     def end(self) -> Iterator[Event]:
         """See `Reader.end`. If nothing but a malformed line came, that was no answer of Cohere's."""
@@ -104,7 +104,7 @@ class AnswerReader(CohereReader):
         yield from self._end(answer, answer)
 
     def _event(self, event: Mapping[str, Json]) -> Iterator[Event]:
-        match event["event_type"]:
+        match event.get("event_type"):
             case "text-generation":
                 return self._say(as_text(event.get("text")))
             case "stream-start":
@@ -168,6 +168,11 @@ class AnswerReader(CohereReader):
             yield Metadata({"warnings": warnings})
         raw = as_text(event.get("finish_reason")) or as_text(response.get("finish_reason"))
         yield from self._finish(raw, meta)
+
+
+def _is_whole(line: Mapping[str, Json]) -> bool:
+    """Whether a line is all of an answer, from a server that does not stream."""
+    return "event_type" not in line and ("text" in line or "tool_calls" in line)
 
 
 def _described(answer: Mapping[str, Json]) -> Iterator[Event]:

@@ -116,9 +116,10 @@ def test_a_text_that_holds_marks_of_the_template_exits_5_and_is_not_sent(
 
 def test_a_server_names_its_model(httpserver: HTTPServer, tmp_path: Path) -> None:
     httpserver.expect_request("/info").respond_with_json({"model_id": LLAMA, "max_total_tokens": 2048})
-    config = tmp_path / "config.toml"
+    config = tmp_path / "llmcli" / "config.toml"
+    config.parent.mkdir()
     config.write_text(f"[providers.huggingface]\nbase_url = {json.dumps(httpserver.url_for('/'))}\n")
-    command = [sys.executable, "-m", "llmcli", "models", "huggingface", "--config", str(config)]
-    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+    command = [sys.executable, "-m", "llmcli", "models", "list", "huggingface"]
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "LANG": "C.UTF-8"}
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=env, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, f"huggingface/{LLAMA}\n".encode())
