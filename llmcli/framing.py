@@ -239,9 +239,13 @@ class SSE:
                 self._data_size = 0
                 self._event = ""
             else:
-                self.keep_alives += 1
+                self._without_data(records)
                 self._event = ""
         return records
+
+    def _without_data(self, records: list[Record]) -> None:
+        """An event without data is none by the standard; a place for protocols that have one all the same."""
+        self.keep_alives += 1
 
     def _field(self, line: bytes, records: list[Record]) -> None:
         field, colon, value = line.partition(b":")

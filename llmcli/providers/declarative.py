@@ -7,7 +7,7 @@ can be wrong with it without an answer is found when the provider is made, befor
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -78,6 +78,7 @@ class Declarative(HTTPProvider):
     name = "An API of your own, by configuration"
     api_key = ApiKey(required=False, placeholder="", hint="whatever your API wants")
     settings: ClassVar[Mapping[str, Setting]] = {}
+    request_key: ClassVar[str] = "request"  # the key of the expression that a request is made by
     config_keys: ClassVar[Mapping[str, ConfigKey]] = {
         "chat": ConfigKey("The request and where the answer stands.", type=dict, keys=CHAT_KEYS),
         "stream": ConfigKey("The same in pieces; without it, answers come whole.", type=dict, keys=STREAM_KEYS),
@@ -92,8 +93,7 @@ class Declarative(HTTPProvider):
         self._chat = self._map(chat, "chat", text="content")
         self._stream = self._map(stream, "stream", text="delta") if stream else None
         self._paths = {False: _path(chat, self._place("chat")), True: _path(stream, self._place("stream"))}
-        self._request = self._expression(chat, "chat.request", ROOTS)
-        self._stream_request = self._expression(stream, "stream.request", ROOTS)
+        self._requests = self.requests(chat, stream)
         self._new_framing = _framing(stream, self._place("stream")) if stream else SSE
         self._listed = as_object(config.own.get("models_list"))
         self._models = self._expression(self._listed, "models_list.models")
@@ -112,7 +112,7 @@ class Declarative(HTTPProvider):
         if not self._uses("model", *self._paths.values()):
             self.default_model = self.default_model or "default"
         for streamed in {False, bool(stream)}:
-            self._body(_CANNED, stream=streamed)
+            self.body(_CANNED, stream=streamed)
 
     def tables(self, config: ProviderConfig) -> tuple[Table, Table]:
         """The tables of a chat and of a stream, which inherits what it does not say. A place for more defaults."""
@@ -126,6 +126,15 @@ class Declarative(HTTPProvider):
         return chat, stream
 
     # --- requests ---
+
+    def requests(self, chat: Table, stream: Table) -> Mapping[bool, Sequence[Expression]]:
+        """
+        What makes the body of a request, for a whole answer (`False`) and a stream (`True`): expressions, the keys of
+        each replacing those of the ones before it.
+        """
+        first = self._expression(chat, "chat.request", ROOTS)
+        more = self._expression(stream, "stream.request", ROOTS)
+        return {False: [each for each in (first,) if each], True: [each for each in (first, more) if each]}
 
     def check(self, request: ChatRequest) -> None:
         """See `Provider.check`. What no expression uses would be dropped without a word, so it is refused."""
@@ -141,31 +150,29 @@ class Declarative(HTTPProvider):
             if not self._uses(name):
                 raise RequestRejected(
                     f"{self.config.id} cannot be told {name}: no expression of it uses that",
-                    hint=f"{self._place('chat')}.request would",
+                    hint=f"{self._place('chat')}.{self.request_key} would",
                 )
 
     def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
         """See `HTTPProvider.chat_request`: the body that the expressions make, to the path of the table."""
         path = self._paths[stream].replace("{model}", quote(request.model, safe="/:@"))
-        return json_request(self.url(path), self._body(request, stream=stream), stream=stream)
+        return json_request(self.url(path), self.body(request, stream=stream), stream=stream)
 
-    def _body(self, request: ChatRequest, *, stream: bool) -> Table:
+    def body(self, request: ChatRequest, *, stream: bool) -> Table:
+        """The body of a request, as the expressions make it."""
         variables = as_object(self.config.own.get("vars"))
         seen = scope(request, stream=stream, variables=variables)
         body: Table = {}
-        for expression in (self._request, self._stream_request if stream else None):
-            if expression is not None:
-                found = expression.find(seen)
-                if not isinstance(found, dict):
-                    raise ConfigurationError(
-                        f"{expression.place} should make an object, but it makes {described(found)}"
-                    )
-                body = {**body, **found}
+        for expression in self._requests[stream]:
+            found = expression.find(seen)
+            if not isinstance(found, dict):
+                raise ConfigurationError(f"{expression.place} should make an object, but it makes {described(found)}")
+            body = {**body, **found}
         return body
 
     def _uses(self, name: str, *paths: str) -> bool:
         """Whether a request has a place for what is called `name`."""
-        expressions = [each for each in (self._request, self._stream_request) if each is not None]
+        expressions = (*self._requests[False], *self._requests[True])
         return any(each.uses(name) for each in expressions) or any(f"{{{name}}}" in path for path in paths)
 
     # --- answers ---

@@ -300,7 +300,10 @@ class MappedReader(Reader):
         return "tool_calls" if self._calls and reason in ("stop", "other") else reason
 
     def finish(self) -> Iterator[Event]:
-        """What stands at the end, for a carrier that has an end of its own too. A stream in which no record had any text does not have what was promised."""
+        """
+        What stands at the end; a carrier whose protocol has an end marker of its own calls it there. A stream in which
+        no record had any text does not have what was promised.
+        """
         if not self._promised and self._map.text is not None and self._finish_reason() != "content_filter":
             place = self._map.text.place
             raise ProviderFailed(
