@@ -80,7 +80,7 @@ _NAMING = "say provider/model (`llmcli providers`), or -p openai-compatible with
 
 def known_ids(config: Config) -> list[str]:
     """Every provider id: built-in, configured, and found in installed distributions."""
-    return list(dict.fromkeys([*BUILT_IN, *config.providers, *_plugin_ids()]))
+    return list(dict.fromkeys([*BUILT_IN, *config.providers, *(name.rpartition(":")[2] for name in _plugin_ids())]))
 
 
 def load(

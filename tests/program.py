@@ -44,10 +44,15 @@ def shell_status(returncode: int) -> int:
 
 
 class Program:
-    """llmcli with a home of its own under `home`; `env` is what its environment holds besides."""
+    """
+    llmcli with a home of its own under `home`; `env` is what its environment holds besides, `command` what runs it.
+    """
 
-    def __init__(self, home: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, env: Mapping[str, str] | None = None, command: tuple[str, ...] = COMMAND
+    ) -> None:  # fmt: skip
         self.home = home
+        self.command = command
         self.config = home / "config" / "llmcli"
         self.env = {
             "PATH": os.environ["PATH"],
@@ -78,7 +83,7 @@ class Program:
         popen.setdefault("stderr", subprocess.PIPE)
         popen.setdefault("cwd", self.home)
         popen.setdefault("timeout", PATIENCE)
-        done = subprocess.run([*COMMAND, *args], env={**self.env, **(env or {})}, check=False, **popen)
+        done = subprocess.run([*self.command, *args], env={**self.env, **(env or {})}, check=False, **popen)
         return Done(shell_status(done.returncode), done.stdout or b"", (done.stderr or b"").decode(errors="replace"))
 
     def start(self, *args: str, env: Mapping[str, str] | None = None, **popen: Any) -> "subprocess.Popen[bytes]":
@@ -87,7 +92,7 @@ class Program:
         popen.setdefault("stdout", subprocess.PIPE)
         popen.setdefault("stderr", subprocess.PIPE)
         popen.setdefault("cwd", self.home)
-        return subprocess.Popen([*COMMAND, *args], env={**self.env, **(env or {})}, **popen)
+        return subprocess.Popen([*self.command, *args], env={**self.env, **(env or {})}, **popen)
 
     def chat(self, url: str, *args: str, **popen: Any) -> Done:
         """Chat with an OpenAI-compatible server at `url`, without retries unless they are asked for."""
