@@ -89,7 +89,8 @@ class HuggingFace(HTTPProvider):
         "the conversation becomes one prompt by a template that the model's name chooses; a text that holds the "
         "template's own marks is refused",
         "--temperature 0 means no sampling (do_sample: false); any other means sampling",
-        f"at most {_MOST_STOPS} stop texts, those of the template among them; they are not part of the answer",
+        f"at most {_MOST_STOPS} stop texts; the template's own are sent too if there is room; none is part of the answer",
+        "without --max-tokens a server may end an answer early, and says so (finish reason length)",
         f"--option goes into the parameters, except {_TOP_LEVEL}, which stands beside them",
         "a model that is being loaded is tried again after the seconds that the hub expects it to need",
     )
@@ -164,11 +165,12 @@ class HuggingFace(HTTPProvider):
         return own | ({"stop": stops} if (stops := list[Json](self._stops(request))) else {})
 
     def _stops(self, request: ChatRequest) -> list[str]:
-        """The user's stop texts, and as many of the template's as the API has room for."""
+        """The stop texts of the template, as far as the API has room for them beside the user's."""
         given = request.options.get("stop")
         if isinstance(given, list):
             return [str(stop) for stop in given]
-        return list(dict.fromkeys((*request.stop, *self._template(request).stop)))[:_MOST_STOPS]
+        room = _MOST_STOPS - len(request.stop)
+        return list(dict.fromkeys((*self._template(request).stop[:room], *request.stop)))
 
     def adapt(self, request: ChatRequest, error: LlmError) -> ChatRequest | None:
         """The same request without parameters of ours that a model of the hub does not know, if it names only such."""

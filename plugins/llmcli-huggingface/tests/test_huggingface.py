@@ -207,9 +207,9 @@ def test_a_setting_out_of_range_is_refused_before_it_is_sent(settings: dict[str,
     provider().check(request(temperature=0.0, top_p=1.0, seed=0))
 
 
-def test_stop_texts_of_the_template_follow_the_users_as_far_as_there_is_room() -> None:
+def test_stop_texts_of_the_template_are_sent_as_far_as_there_is_room() -> None:
     assert parameters(LLAMA) == {"stop": ["</s>"]}
-    assert parameters(LLAMA, stop=("a", "</s>"))["stop"] == ["a", "</s>"]
+    assert parameters(LLAMA, stop=("a", "</s>"))["stop"] == ["</s>", "a"]
     assert parameters(LLAMA, stop=tuple("abcd"))["stop"] == ["a", "b", "c", "d"]
 
 
