@@ -17,7 +17,7 @@ from llmcli.transport import Transport
 from llmcli.types import Event, TextDelta, Timeouts
 
 _LONG = 10.0  # seconds in which everything on one machine has happened
-_SHORT = Timeouts(first=0.3, idle=0.3)
+_SHORT = Timeouts(first=10.0, idle=0.2)
 
 
 def _sample(subject: Subject) -> Answer:

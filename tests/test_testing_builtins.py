@@ -1,0 +1,49 @@
+"""Every built-in provider passes the conformance kit that authors of plugins are given."""
+
+import pytest
+
+from llmcli.config import Config
+from llmcli.provider import HTTPProvider
+from llmcli.providers.vendors import Azure
+from llmcli.registry import BUILT_IN, load
+from llmcli.testing import Subject, run
+from llmcli.types import ProviderConfig
+from tests.wire_samples import anthropic, declarative, echo, gateway, ollama, openai
+
+OWN = {
+    "anthropic": anthropic.SAMPLES,
+    "echo": echo.SAMPLES,
+    "gateway": gateway.SAMPLES,
+    "http": declarative.SAMPLES,
+    "ollama": ollama.SAMPLES,
+}
+CONFIGS = {"http": declarative.CONFIG}
+
+
+def subject(provider_id: str) -> Subject:
+    """A built-in provider with samples of its API: of OpenAI's where it has none of its own."""
+    found = Subject(load(provider_id, Config()), OWN.get(provider_id), CONFIGS.get(provider_id))
+    provider = found.made()
+    if found.samples is not None or not isinstance(provider, HTTPProvider):
+        return found
+    listed = provider.models_request() is not None
+    return found._replace(samples=openai.samples(provider.capabilities, models=listed))
+
+
+def failures(checked: Subject, *, connect: bool = True) -> list[str]:
+    return [f"{result.id}: {result.message}" for result in run(checked, connect=connect) if result.status == "failed"]
+
+
+@pytest.mark.parametrize("provider_id", BUILT_IN)
+def test_a_built_in_provider_passes_the_kit(provider_id: str) -> None:
+    """Connections are the driver's, so that one speaker of a dialect makes them for all."""
+    assert failures(subject(provider_id), connect=provider_id in {*OWN, "openai"}) == []
+
+
+def test_azure_before_its_v1_passes_the_kit() -> None:
+    config = ProviderConfig("azure", "https://kit.openai.azure.com", own={"api_version": "2024-10-21"})
+    assert failures(subject("azure")._replace(config=config)) == []
+
+
+def test_a_provider_without_samples_passes_what_needs_none() -> None:
+    assert failures(Subject(Azure)) == []
