@@ -55,11 +55,17 @@ class World:
 
     def table_width(self) -> int | None:
         """The columns of the terminal that stdout is; `None` when it is none."""
-        if not self.is_tty(self.stdout):
-            return None
-        import shutil
+        return self.columns() if self.is_tty(self.stdout) else None
 
-        return shutil.get_terminal_size((80, 24)).columns
+    def columns(self) -> int:
+        """How wide what is read from stdout may be: COLUMNS, else that of the terminal, else 80."""
+        said = self.env.get("COLUMNS", "")
+        if said.isdecimal() and int(said) > 0:
+            return int(said)
+        try:
+            return os.get_terminal_size(self.stdout).columns or 80
+        except OSError:
+            return 80
 
     def print(self, text: str) -> None:
         """What a command that is no chat has to say, on stdout and redacted. Raises `OutputFailed` or `ReaderGone`."""

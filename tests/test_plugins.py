@@ -96,6 +96,10 @@ SEVERAL = Package(
 
 # What a native provider does wrong when it is asked, by the name of the model.
 WRONG = """
+def __init__(self, config):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    super().__init__(config)
+
 def stream(self, request, call):
     return {
         "none": lambda: None,
@@ -179,7 +183,6 @@ NOISY = answering(
 MOVER = answering(
     "mover",
     before="import logging; os.chdir('/'); logging.basicConfig(level=0)",
-    more="def __init__(self, config):\n    signal.signal(signal.SIGINT, signal.SIG_IGN)\n    super().__init__(config)",
 )
 CHATTY = package(
     "chatty",

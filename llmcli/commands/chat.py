@@ -284,7 +284,7 @@ def _ask(
     call = _call(job.ready, arguments, world, log)._replace(before_wait=sink.flush)
     fold = Fold(provider.config.id, request.model, keep=form == "json")
     color = arguments.color or "auto"
-    look = Look(raw=arguments.raw, color=world.color(color, world.stdout), width=_width(world))
+    look = Look(raw=arguments.raw, color=world.color(color, world.stdout), width=max(20, world.columns()))
     with ExitStack() as stack:
         seen: Iterator[Event] = fold.watch(_watched(stack.enter_context(closing(answer(provider, request, call)))))
         place: Place = sink
@@ -347,12 +347,6 @@ def _shows_thinking(arguments: Arguments, form: str, world: World) -> bool:
     if arguments.show_thinking is not None:
         return arguments.show_thinking
     return form in ("text", "markdown") and not world.quiet and world.is_tty(world.stderr)
-
-
-def _width(world: World) -> int:
-    import shutil
-
-    return max(20, shutil.get_terminal_size((80, 24)).columns)
 
 
 def _close_up(fold: Fold, arguments: Arguments, world: World, log: Log, form: str) -> None:
