@@ -7,7 +7,7 @@ last; `Fold` turns them into a `Reply`.
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from itertools import chain
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from llmcli.framing import decode_body
 from llmcli.http_errors import request_id
 from llmcli.provider import HTTPProvider, NativeProvider, Provider, Reader, with_headers
 from llmcli.retry import RetryPolicy
-from llmcli.transport import Log, Response, Transport, no_log
+from llmcli.transport import Log, Proxy, Response, Transport, no_log
 from llmcli.types import (
     ChatRequest,
     Event,
@@ -373,6 +373,14 @@ class _Native(NamedTuple):
     def open(self, request: HttpRequest) -> AbstractContextManager[Response]:
         """See `NativeCall`."""
         return self.transport.send(with_headers(request, self.headers), self.deadlines)
+
+    def trusted(self) -> Sequence[str]:
+        """See `NativeCall`."""
+        return self.transport.trusted()
+
+    def proxy(self, url: str) -> Proxy | None:
+        """See `NativeCall`."""
+        return self.transport.proxy(url)
 
     def kept_alive(self) -> None:
         """See `NativeCall`."""

@@ -480,7 +480,7 @@ def _checked(secret: Secret) -> Secret:
 
 def safer_scheme(url: str) -> str | None:
     """The scheme that would hide what goes to a URL from those on the way; `None` where its own does."""
-    return {"http": "https", "ws": "wss"}.get(url.partition("://")[0])
+    return {"http": "https", "ws": "wss", "grpc": "grpcs"}.get(url.partition("://")[0])
 
 
 def check_key_transport(url: str | None, secret: Secret | None, setup: ProviderSetup) -> None:

@@ -8,7 +8,7 @@ performs by itself, with nothing but the call that it is handed.
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -363,6 +363,18 @@ class Opened(Protocol):
         """As much of the body as an error message may need."""
 
 
+class Way(Protocol):
+    """A proxy that leads to a server."""
+
+    @property
+    def url(self) -> str:
+        """Its URL, with user and password if it has them."""
+
+    @property
+    def label(self) -> str:
+        """How an error names it: without the password, and with where it came from."""
+
+
 class NativeCall(Protocol):
     """
     All that a native provider may use of the world. `sleep` and `remaining` keep the deadlines of the call: they
@@ -399,6 +411,12 @@ class NativeCall(Protocol):
         Ask a server to change the protocol (`Connection: Upgrade`); leaving the block closes the connection. Names,
         proxies, TLS, the configured headers and deadlines are seen to; a redirect and what is no HTTP are errors.
         """
+
+    def trusted(self) -> Sequence[str]:
+        """The files and hashed directories of certificates to trust, for libraries that do TLS by themselves."""
+
+    def proxy(self, url: str) -> Way | None:
+        """The proxy that leads to a URL, for libraries that connect by themselves; `None`: straight there."""
 
     def log(self, event: str, /, **fields: object) -> None:
         """Say something to the log (`--verbose`, `--log-file`); redacted there."""

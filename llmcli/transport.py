@@ -196,7 +196,7 @@ class Transport:
         Raises `NetworkFailed` (with `sent`), `TimedOut`, `ProviderFailed` for what is no HTTP or a redirect.
         """
         deadlines.connecting()
-        proxy = proxy_for(request.url, self._env, self._proxy)
+        proxy = self.proxy(request.url)
         exchange = _Exchange(request, deadlines, proxy, self._log, self._certificate)
         self._log("request", method=request.method, url=request.url, headers=dict(request.headers),
                   bytes=len(request.body or b""), proxy=proxy.shown if proxy else None)  # fmt: skip
@@ -248,13 +248,29 @@ class Transport:
             self._tls_context = self._trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         return self._tls_context
 
+    def trusted(self) -> tuple[str, ...]:
+        """
+        The files and hashed directories of certificates to trust, by their order of precedence: --ca-bundle,
+        SSL_CERT_FILE and SSL_CERT_DIR, the system's hashed directory (certificates are then read one by one as needed,
+        which costs nothing at start), certifi.
+        """
+        if self._ca_bundle:
+            return (self._ca_bundle,)
+        if paths := tuple(path for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if (path := self._env.get(name))):
+            return paths
+        system = ssl.get_default_verify_paths().openssl_capath
+        if _holds_certificates(system):
+            return (system,)
+        import certifi
+
+        return (certifi.where(),)
+
+    def proxy(self, url: str) -> Proxy | None:
+        """The proxy that leads to a URL; see `proxy_for`."""
+        return proxy_for(url, self._env, self._proxy)
+
     def _trust(self, context: ssl.SSLContext) -> ssl.SSLContext:
-        """
-        Certificates in their order of precedence: --ca-bundle, SSL_CERT_FILE and SSL_CERT_DIR, the system's hashed
-        directory (certificates are then read one by one as needed, which costs nothing at start), certifi.
-        """
-        paths = [path for path in (self._env.get("SSL_CERT_FILE"), self._env.get("SSL_CERT_DIR")) if path]
-        for path in [self._ca_bundle] if self._ca_bundle else paths:
+        for path in self.trusted():
             try:
                 if os.path.isdir(path):
                     context.load_verify_locations(capath=path)
@@ -262,15 +278,6 @@ class Transport:
                     context.load_verify_locations(cafile=path)
             except (OSError, ssl.SSLError) as exc:
                 raise ConfigurationError(f"cannot read the CA bundle {path}: {_strerror(exc)}") from exc
-        if self._ca_bundle or paths:
-            return context
-        system = ssl.get_default_verify_paths().openssl_capath
-        if _holds_certificates(system):
-            context.load_verify_locations(capath=system)
-        else:
-            import certifi
-
-            context.load_verify_locations(cafile=certifi.where())
         return context
 
     def _certificate(self, host: str, port: int, *, check_host: bool) -> dict[str, Any]:
@@ -505,7 +512,7 @@ def proxy_for(url: str, env: Mapping[str, str], configured: str | None = None) -
     """
     parts = httpcore.URL(url)
     host = parts.host.decode("ascii").strip("[]").lower()
-    scheme = parts.scheme.decode("ascii").replace("ws", "http")
+    scheme = "https" if parts.scheme in (b"https", b"wss", b"grpcs") else "http"
     if is_loopback(host):
         return None
     if configured is not None:
