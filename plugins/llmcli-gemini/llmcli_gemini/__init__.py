@@ -1,0 +1,183 @@
+"""
+Gemini through Google's own API: `generateContent` and `streamGenerateContent`.
+
+Sources (2026-11): the SDK google-genai 3.4.0 (`types.py`, `models.py`, `_api_client.py`, `_base_url.py`), Google's
+pages on thought signatures, thinking and troubleshooting (ai.google.dev, docs.cloud.google.com), and the issues that
+are named where their bugs are avoided. No live service was asked.
+"""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
+
+from llmcli.errors import LlmError, ProviderFailed, RequestRejected, UsageError
+from llmcli.framing import Framing, as_object, as_text
+from llmcli.provider import ApiKey, Capabilities, HTTPProvider, Reader, json_request
+from llmcli.types import ChatRequest, HttpRequest, Json, Model, ModelPage
+
+from llmcli_gemini.contents import SIGNATURE, turns, vouched, without_signatures
+from llmcli_gemini.reader import GeminiReader, objects
+from llmcli_gemini.sse import GeminiSSE
+
+__all__ = ["Gemini"]
+
+_SETTINGS = {"max_tokens": "maxOutputTokens", "temperature": "temperature", "top_p": "topP", "seed": "seed"}
+
+# Where an option goes: these into the request itself, these into `thinkingConfig`, all others into `generationConfig`.
+_TOP_LEVEL = frozenset(
+    {
+        "cachedContent",
+        "contents",
+        "continuationToken",
+        "generationConfig",
+        "labels",
+        "safetySettings",
+        "serviceTier",
+        "store",
+        "systemInstruction",
+        "toolConfig",
+        "tools",
+    }
+)
+_THINKING = frozenset({"includeThoughts", "thinkingBudget", "thinkingLevel"})
+
+_VERSION = re.compile(r"/v\d\w*(?:/|$)")
+_PASTED = re.compile(r"/(?:openai|models)(?:/.*)?$")
+_KNOWS_NO_PLACEHOLDER = re.compile(r"\b(?:gemini-[12]\b|gemma)")
+_REFUSED_SIGNATURE = re.compile(r"(?i)thought.?signature")
+
+
+class Gemini(HTTPProvider):
+    """Google's models at the Gemini API, with what its OpenAI-compatible side loses: signatures, thinking, tools."""
+
+    id = "gemini"
+    name = "Gemini"
+    default_base_url = "https://generativelanguage.googleapis.com"
+    base_url_env = ("GOOGLE_GEMINI_BASE_URL",)
+    default_model = "gemini-flash-latest"
+    api_key = ApiKey(
+        env=("GOOGLE_API_KEY", "GEMINI_API_KEY"),
+        header="x-goog-api-key",
+        scheme="",
+        placeholder="AIza...",
+        hint="https://aistudio.google.com/app/apikey",
+    )
+    capabilities = Capabilities(thinking=True, tools=True)
+    known_models = ("gemini-flash-latest", "gemini-pro-latest", "gemini-flash-lite-latest", "gemini-3.8-flash")
+    quirks = (
+        "--option goes into generationConfig, except " + ", ".join(sorted(_TOP_LEVEL)),
+        "thinking is shown only with --option includeThoughts=true",
+        "Gemini 3 and later take --option thinkingLevel=LOW, Gemini 2.5 takes --option thinkingBudget=0; never both",
+        "thinking counts against --max-tokens, so a small limit may leave no text",
+        "the default model is an alias, which Google moves to its newest Flash",
+    )
+
+    @classmethod
+    def resolve_base_url(cls, url: str) -> str:
+        """
+        The base URL with the version of the API, `v1beta` where it says none, and without the path of a model or of
+        the OpenAI-compatible API that people paste with it.
+        """
+        base = _PASTED.sub("", super().resolve_base_url(url))
+        return base if _VERSION.search(base) else f"{base}/v1beta"
+
+    # --- the request ---
+
+    def check(self, request: ChatRequest) -> None:
+        """See `Provider.check`. Raises `UsageError` where the conversation has no beginning."""
+        super().check(request)
+        conversation = turns(request.messages)
+        if not conversation or conversation[0][0] != "user":
+            raise UsageError(f"a conversation with {self.config.id} must begin with something that the user says")
+
+    def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
+        """`POST /models/MODEL:generateContent`, or `:streamGenerateContent` as server-sent events."""
+        body: dict[str, Json] = {
+            "contents": [{"role": role, "parts": [*parts]} for role, parts in self._turns(request)],
+        }
+        system = [message.text for message in request.messages if message.role == "system" and message.text]
+        if system:
+            body["systemInstruction"] = {"parts": [{"text": text} for text in system]}
+        config: dict[str, Json] = {
+            name: value for ours, name in _SETTINGS.items() if (value := getattr(request, ours)) is not None
+        }
+        if request.stop:
+            config["stopSequences"] = list(request.stop)
+        method = "streamGenerateContent?alt=sse" if stream else "generateContent"
+        url = self.url(f"/{_resource(request.model)}:{method}")
+        return json_request(url, _with_options(body, config, request.options), stream=stream)
+
+    def _turns(self, request: ChatRequest) -> list[tuple[str, list[dict[str, Json]]]]:
+        """The conversation, signed so that the model takes it."""
+        conversation = turns(request.messages)
+        if SIGNATURE in request.without:
+            conversation = [(role, without_signatures(parts)) for role, parts in conversation]
+        if not _KNOWS_NO_PLACEHOLDER.search(request.model):
+            conversation = [(role, vouched(parts)) for role, parts in conversation]
+        return [(role, parts) for role, parts in conversation if parts]
+
+    def adapt(self, request: ChatRequest, error: LlmError) -> ChatRequest | None:
+        """The same request without signatures, where those of another model or another key were refused."""
+        refused = isinstance(error, RequestRejected) and _REFUSED_SIGNATURE.search(error.message)
+        if not refused or SIGNATURE in request.without:
+            return None
+        return request._replace(without=request.without | {SIGNATURE})
+
+    # --- the answer ---
+
+    def framing(self) -> Framing:
+        """See `HTTPProvider.framing`."""
+        return GeminiSSE()
+
+    def reader(self, request: ChatRequest) -> Reader:
+        """See `HTTPProvider.reader`."""
+        return GeminiReader()
+
+    # --- models ---
+
+    def models_request(self, cursor: str | None = None) -> HttpRequest:
+        """`GET /models`, a thousand at a time, which is the most that the API gives."""
+        query = {"pageSize": "1000"} | ({"pageToken": cursor} if cursor else {})
+        return HttpRequest("GET", f"{self.url('/models')}?{urlencode(query)}", {"Accept": "application/json"})
+
+    def read_models(self, document: object) -> ModelPage:
+        """See `HTTPProvider.read_models`. What only embeds or draws is left out."""
+        page = as_object(document)
+        if not isinstance(page.get("models"), list):
+            raise ProviderFailed("the list of models has no models")
+        models = tuple(_model(entry) for entry in objects(page["models"]) if _chats(entry))
+        return ModelPage(models, next=as_text(page.get("nextPageToken")) or None)
+
+
+def _resource(model: str) -> str:
+    """A model is `models/NAME`, which may be said in full; a tuned one is `tunedModels/NAME`."""
+    return quote(model if "/" in model else f"models/{model}")
+
+
+def _with_options(body: dict[str, Json], config: dict[str, Json], options: Mapping[str, Json]) -> dict[str, Json]:
+    """The request with each option in its place. Names may be written with underscores, which the API takes too."""
+    top: dict[str, Json] = {}
+    thinking: dict[str, Json] = {}
+    for given, value in options.items():
+        name = _SETTINGS.get(given) or re.sub("_([a-z])", lambda letter: letter[1].upper(), given)
+        (top if name in _TOP_LEVEL else thinking if name in _THINKING else config)[name] = value
+    config |= as_object(top.pop("generationConfig", None))
+    if thinking:
+        config["thinkingConfig"] = {**as_object(config.get("thinkingConfig")), **thinking}
+    return {**body, **({"generationConfig": config} if config else {}), **top}
+
+
+def _chats(entry: Mapping[str, Json]) -> bool:
+    methods = entry.get("supportedGenerationMethods")
+    return bool(entry.get("name")) and isinstance(methods, list) and "generateContent" in methods
+
+
+def _model(entry: Mapping[str, Json]) -> Model:
+    context_length, max_output_tokens = entry.get("inputTokenLimit"), entry.get("outputTokenLimit")
+    return Model(
+        id=str(entry["name"]).removeprefix("models/"),
+        name=as_text(entry.get("displayName")) or None,
+        context_length=context_length if isinstance(context_length, int) else None,
+        max_output_tokens=max_output_tokens if isinstance(max_output_tokens, int) else None,
+        capabilities=("chat", "thinking") if entry.get("thinking") else ("chat",),
+    )
