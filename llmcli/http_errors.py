@@ -81,7 +81,7 @@ _MODEL = (
     "1211",
 )
 _MODEL_PATTERN = (
-    r"(?is)\bmodels?\b.{0,120}(?:does not exist|not found|not available)"
+    r"(?is)\bmodels?\b.{0,120}(?:does not exist|not found|not available|no longer available)"
     r"|^model: \S+$"  # all that Anthropic says of a model that it does not have
 )
 _KEY = ("api key not valid", "api_key_invalid", "bad or missing authentication", "invalid api key", "wrong_api_key")
