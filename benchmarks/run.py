@@ -50,6 +50,15 @@ delta = "choices[0].delta.content"
 end = "[DONE]"
 """
 
+_PLUGINS = 50
+# What pip leaves of a plugin, with a description as long as they are.
+_METADATA = {
+    "METADATA": "Metadata-Version: 2.1\nName: plugin-{number}\nVersion: 1.0\nSummary: Plugin number {number}\n\n"
+    + 200 * "A line of a description, as long as lines are.\n",
+    "entry_points.txt": "[llmcli.providers]\np{number} = plugin_{number}:It\n"
+    "[llmcli.commands]\nc{number} = plugin_{number}:main\n",
+}
+
 Maker = Callable[[str, int], "Command"]
 
 
@@ -107,6 +116,18 @@ class Bench:
         argv = (f"{_BIN}/llmcli", "chat", "--config", path, "-p", "table", "-m", "benchmark")
         base_url = self._base_url(kind, count, "http")
         return Command((*argv, "--base-url", base_url), self._env, self._prompt, answer_size(kind, count))
+
+    def with_plugins(self, count: int, *args: str) -> Command:
+        """`llmcli` where so many distributions are installed that each add a provider and a command."""
+        site = os.path.join(self._folder, f"plugins-{count}")
+        for number in range(count):
+            info = os.path.join(site, f"plugin_{number}-1.0.dist-info")
+            os.makedirs(info, exist_ok=True)
+            for path, text in {f"{site}/plugin_{number}.py": "raise SystemExit", **_METADATA}.items():
+                with open(os.path.join(info, path), "w") as file:
+                    file.write(text.format(number=number))
+        os.makedirs(site, exist_ok=True)
+        return Command((f"{_BIN}/llmcli", *args), {**self._env, "PYTHONPATH": site})
 
     def plain(self, kind: str, count: int, *, scheme: str = "http", stdin: str | None = None) -> Command:
         """`plain.py` that streams the same answer."""
@@ -184,6 +205,26 @@ def declarative(bench: Bench) -> Row:
     return _cpu_per_token(bench, 100_000, what, (bench.by_table, bench.ours), 2.0)
 
 
+def plugins_chat(bench: Bench) -> Row:
+    """Wall time of a chat with the built-in echo where 50 plugins are installed, beside none."""
+    return _beside_no_plugins(bench, 1.1, "chat", "-n", "-m", "echo", "hi")
+
+
+def plugins_list(bench: Bench) -> Row:
+    """Wall time of the list of providers, in which the 50 plugins stand."""
+    return _beside_no_plugins(bench, 1.1, "providers")
+
+
+def plugins_help(bench: Bench) -> Row:
+    """Wall time of the help, in which the 50 commands of the plugins stand."""
+    return _beside_no_plugins(bench, 1.1, "--help")
+
+
+def _beside_no_plugins(bench: Bench, aim: float, *args: str) -> Row:
+    many, none = (bench.with_plugins(count, *args) for count in (_PLUGINS, 0))
+    return _wall(f"{args[0]}, {_PLUGINS} plugins, beside none", many, none, aim, bench)
+
+
 def memory(bench: Bench) -> Row:
     """How much higher the peak memory is for an answer of 1 GB than for one of 10 MB."""
 
@@ -213,6 +254,9 @@ ROWS: dict[str, Callable[[Bench], Row]] = {
     "tokens-10k": tokens_10k,
     "tokens-100k": tokens_100k,
     "declarative": declarative,
+    "plugins-chat": plugins_chat,
+    "plugins-list": plugins_list,
+    "plugins-help": plugins_help,
     "memory": memory,
     "stdin": stdin,
 }
