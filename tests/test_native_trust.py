@@ -44,7 +44,7 @@ def test_the_environments_proxy_is_used_but_never_for_this_machine() -> None:
 def test_a_key_is_not_sent_over_plain_grpc_to_a_public_address() -> None:
     setup = provider_setup(Config(), "echo", Echo, {})
     secret = Secret("sk-secret", "test")
-    with pytest.raises(UsageError, match="over plain grpc to models.test") as caught:
+    with pytest.raises(UsageError, match=r"over plain grpc to models\.test") as caught:
         check_key_transport("grpc://models.test:50051", secret, setup)
     assert caught.value.hint is not None
     assert "use grpcs" in caught.value.hint
