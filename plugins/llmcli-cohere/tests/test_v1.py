@@ -230,6 +230,12 @@ def test_what_was_looked_up_and_cited_is_told() -> None:
     }
 
 
+def test_what_only_the_end_tells_is_not_lost() -> None:
+    cited, documents = [{"start": 0, "end": 2, "text": "hi"}], [{"id": "d"}]
+    told = read(lines(event("text-generation", text="hi"), end(citations=cited, documents=documents)))
+    assert told[1:3] == [Metadata({"documents": documents}), Metadata({"citations": cited})]
+
+
 def test_a_whole_answer_is_read_like_a_stream() -> None:
     answer = {"text": "hi", "generation_id": "g1", "finish_reason": "MAX_TOKENS", "chat_history": [], "meta": META}
     assert whole(answer) == [Metadata({"id": "g1"}), TextDelta("hi"), BILLED, USAGE, Finish("length", "MAX_TOKENS")]

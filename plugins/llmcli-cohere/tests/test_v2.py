@@ -304,6 +304,16 @@ def test_an_error_under_status_200_is_an_error() -> None:
         whole({"status": "ok"})
 
 
+def test_an_error_in_the_shape_of_a_gateway_is_an_error_too() -> None:
+    with pytest.raises(ProviderFailed, match="bad upstream"):
+        read(START + text("hi") + b'data: {"error": {"message": "bad upstream"}}\n\n')
+
+
+def test_thinking_that_nobody_closed_is_complete_at_the_end() -> None:
+    left_open = event("content-delta", {"content": {"thinking": "hm"}}, index=0)
+    assert read(left_open + end())[:2] == [ThinkingDelta("hm"), ThinkingEnd({"cohere": "thinking"})]
+
+
 def test_events_of_next_year_and_the_end_marker_of_others_say_nothing() -> None:
     stream = START + event("debug", prompt="<BOS>") + event("a-new-event", said={"x": 1}) + text("hi") + end()
     assert read(stream + b"data: [DONE]\n\n") == read(START + text("hi") + end())

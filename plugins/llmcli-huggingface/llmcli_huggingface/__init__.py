@@ -89,7 +89,7 @@ class HuggingFace(HTTPProvider):
         "the conversation becomes one prompt by a template that the model's name chooses; a text that holds the "
         "template's own marks is refused",
         "--temperature 0 means no sampling (do_sample: false); any other means sampling",
-        f"at most {_MOST_STOPS} stop texts; the template's own are sent too if there is room; none is part of the answer",
+        f"at most {_MOST_STOPS} stop texts, the template's own among them if there is room; none is part of the answer",
         "without --max-tokens a server may end an answer early, and says so (finish reason length)",
         f"--option goes into the parameters, except {_TOP_LEVEL}, which stands beside them",
         "a model that is being loaded is tried again after the seconds that the hub expects it to need",
@@ -193,7 +193,7 @@ class HuggingFace(HTTPProvider):
         return GenerationReader(
             echo=self._prompt(request) if echoes and not wanted else "",
             stops=self._stops(request),
-            spaced=template.spaced and not wanted,
+            spaced=template.spaced,
         )
 
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:

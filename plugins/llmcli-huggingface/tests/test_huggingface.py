@@ -307,6 +307,18 @@ def test_a_stop_text_that_the_server_did_not_stop_at_ends_the_answer_all_the_sam
     assert (text(told), told[-1]) == ("a ", Finish("stop", "length"))
 
 
+def test_nothing_that_follows_a_stop_text_is_part_of_the_answer() -> None:
+    assert text(read(token("a ") + token("END") + token(" b") + token(" c") + end(), request(stop=("END",)))) == "a "
+
+
+def test_a_stop_text_that_repeats_itself_is_found_in_pieces() -> None:
+    assert text(read(token("a ##") + token("# b") + end(), request(stop=("###",)))) == "a "
+
+
+def test_an_empty_stop_text_stops_nothing() -> None:
+    assert text(read(token("hi") + end(), request(stop=("",)))) == "hi"
+
+
 def test_the_stop_text_of_the_template_is_no_part_of_the_answer() -> None:
     told = whole({"generated_text": "hi\nHuman: and you?"}, request("some/model"))
     assert text(told) == "hi"
