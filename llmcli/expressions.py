@@ -10,7 +10,7 @@ builds (`{a: b}`) has no nulls, so that what nobody said is not sent. An object 
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import jmespath.functions
@@ -19,7 +19,7 @@ import jmespath.visitor
 from jmespath.exceptions import JMESPathError, LexerError, ParseError
 
 from llmcli.config import nearest
-from llmcli.errors import ConfigurationError, LlmError, ProviderFailed
+from llmcli.errors import ConfigurationError, LlmError, ProviderFailed, RequestRejected
 from llmcli.framing import parse_json
 from llmcli.types import ChatRequest, Json, Message, Thinking, ToolCall
 
@@ -31,6 +31,7 @@ ROOTS = (
 )  # fmt: skip
 """The names that the expression of a request sees; `scope` says what they are."""
 
+_SETTINGS = ("max_tokens", "temperature", "top_p", "stop", "seed")
 _SHOWN = 80  # characters of a value that an error message shows
 _JSON_TYPES: Mapping[type, str] = {
     str: "a string", int: "a number", float: "a number", bool: "true or false", list: "a list", dict: "an object",
@@ -331,6 +332,21 @@ def scope(request: ChatRequest, *, stream: bool, variables: Mapping[str, Json]) 
         "options": dict(request.options),
         "vars": dict(variables),
     }
+
+
+def check_used(request: ChatRequest, uses: Callable[[str], bool], whose: str, place: str) -> None:
+    """
+    Raise `RequestRejected` for what a request says and no expression uses: it would be dropped without a word. `place`
+    is where the expression stands that could use it.
+    """
+    said = [name for name in _SETTINGS if getattr(request, name) not in (None, ())]
+    if request.options and not (uses("options") or (set(request.options) == {"tools"} and uses("tools"))):
+        said.append("options")
+    if any(each.role == "system" for each in request.messages) and not uses("messages"):
+        said.append("system")
+    for name in said:
+        if not uses(name):
+            raise RequestRejected(f"{whose} cannot be told {name}: no expression of it uses that", hint=f"{place} would")
 
 
 def _message(message: Message) -> dict[str, Json]:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 from urllib.parse import quote
 
-from llmcli.errors import ConfigurationError, LlmError, ProviderFailed, RequestRejected
-from llmcli.expressions import ROOTS, Expression, described, scope
+from llmcli.errors import ConfigurationError, LlmError, ProviderFailed
+from llmcli.expressions import ROOTS, Expression, check_used, described, scope
 from llmcli.framing import SSE, Delimiter, Framing, JsonArray, JsonLines, Record, as_object
 from llmcli.provider import ApiKey, Capabilities, ConfigKey, HTTPProvider, Setting, json_request
 from llmcli.providers.mapped import ANSWER_KEYS, AnswerMap, MappedReader, answer_map
@@ -31,7 +31,6 @@ Table = Mapping[str, Json]
 
 _FRAMINGS: Mapping[str, Callable[[], Framing]] = {"sse": SSE, "jsonl": JsonLines, "json-array": JsonArray}
 _INHERITED = ("path", "error", "error_status", "error_retryable", "usage", "model", "metadata", "finish_reason")
-_SETTINGS = ("max_tokens", "temperature", "top_p", "stop", "seed")
 _METHODS = ("POST", "GET", "PUT")
 
 CHAT_KEYS: Mapping[str, ConfigKey] = {
@@ -139,19 +138,7 @@ class Declarative(HTTPProvider):
     def check(self, request: ChatRequest) -> None:
         """See `Provider.check`. What no expression uses would be dropped without a word, so it is refused."""
         super().check(request)
-        said = [name for name in _SETTINGS if getattr(request, name) not in (None, ())]
-        if request.options and not (
-            self._uses("options") or (set(request.options) == {"tools"} and self._uses("tools"))
-        ):
-            said.append("options")
-        if any(each.role == "system" for each in request.messages) and not self._uses("messages"):
-            said.append("system")
-        for name in said:
-            if not self._uses(name):
-                raise RequestRejected(
-                    f"{self.config.id} cannot be told {name}: no expression of it uses that",
-                    hint=f"{self._place('chat')}.{self.request_key} would",
-                )
+        check_used(request, self._uses, self.config.id, f"{self._place('chat')}.{self.request_key}")
 
     def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
         """See `HTTPProvider.chat_request`: the body that the expressions make, to the path of the table."""
