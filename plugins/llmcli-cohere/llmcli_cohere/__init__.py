@@ -24,6 +24,7 @@ from llmcli.provider import (
 from llmcli.types import ChatRequest, HttpRequest, Json, Message, Model, ModelPage, ProviderConfig
 
 from llmcli_cohere import v1, v2
+from llmcli_cohere.reading import whole_number
 
 __all__ = ["Cohere"]
 
@@ -171,11 +172,10 @@ def _version_name(config: ProviderConfig) -> str:
 
 
 def _model(entry: Mapping[str, Json]) -> Model:
-    context_length = entry.get("context_length")
     words = [*_words(entry.get("endpoints")), *_words(entry.get("features"))]
     return Model(
         id=str(entry["name"]),
-        context_length=int(context_length) if isinstance(context_length, (int, float)) and context_length else None,
+        context_length=whole_number(entry.get("context_length")) or None,
         capabilities=tuple(_CAPABILITIES.get(word, word) for word in words),
     )
 

@@ -110,14 +110,15 @@ def tool_calls_of(message: Message) -> list[ToolCall]:
 def _usage(counted: Mapping[str, Json]) -> Iterator[Usage]:
     """Tokens, not the billed units, which leave out what the template adds. All of them are written as floats."""
     tokens = as_object(counted.get("tokens"))
-    prompt, completion = _count(tokens.get("input_tokens")), _count(tokens.get("output_tokens"))
+    prompt, completion = whole_number(tokens.get("input_tokens")), whole_number(tokens.get("output_tokens"))
     if prompt is None and completion is None:
         return
     total = None if prompt is None or completion is None else prompt + completion
-    yield Usage(prompt, completion, total, cached_tokens=_count(counted.get("cached_tokens")))
+    yield Usage(prompt, completion, total, cached_tokens=whole_number(counted.get("cached_tokens")))
 
 
-def _count(value: Json) -> int | None:
+def whole_number(value: Json) -> int | None:
+    """A count, which Cohere may write as a float."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if type(value) is int else None

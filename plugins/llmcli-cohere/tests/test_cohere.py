@@ -171,7 +171,7 @@ def test_models_that_chat_are_listed_page_by_page(api: str) -> None:
                 "finetuned": False,
                 "features": ["json_schema", "tools"],
             },
-            {"name": "old", "endpoints": ["chat"], "features": None},
+            {"name": "old", "endpoints": ["chat"], "context_length": float("inf"), "features": None},
         ],
         "next_page_token": "more",
     }

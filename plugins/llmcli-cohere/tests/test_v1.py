@@ -231,7 +231,8 @@ def test_what_was_looked_up_and_cited_is_told() -> None:
 
 
 def test_what_only_the_end_tells_is_not_lost() -> None:
-    cited, documents = [{"start": 0, "end": 2, "text": "hi"}], [{"id": "d"}]
+    cited: list[Any] = [{"start": 0, "end": 2, "text": "hi"}]
+    documents: list[Any] = [{"id": "d"}]
     told = read(lines(event("text-generation", text="hi"), end(citations=cited, documents=documents)))
     assert told[1:3] == [Metadata({"documents": documents}), Metadata({"citations": cited})]
 
