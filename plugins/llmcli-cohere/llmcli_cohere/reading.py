@@ -102,6 +102,14 @@ def thinking_of(message: Message) -> str:
     return "".join(part.text for part in message.parts if isinstance(part, Thinking) and "cohere" in part.opaque)
 
 
+def plan_of(message: Message) -> str:
+    """
+    What came before the tool calls of an earlier answer: its plan, its thinking, and what it said. Beside the calls
+    the API has one place for all of that.
+    """
+    return "\n\n".join(said for said in (thinking_of(message), message.text) if said.strip())
+
+
 def tool_calls_of(message: Message) -> list[ToolCall]:
     """The calls of an earlier answer."""
     return [part for part in message.parts if isinstance(part, ToolCall)]

@@ -10,7 +10,7 @@ from llmcli.errors import ProviderFailed, UsageError
 from llmcli.framing import Record, as_object, as_text, parse_json, parse_object
 from llmcli.types import Event, Json, Message, Metadata, ToolCall, ToolCallDelta
 
-from llmcli_cohere.reading import CohereReader, raise_reported, thinking_of, tool_calls_of
+from llmcli_cohere.reading import CohereReader, plan_of, raise_reported, tool_calls_of
 
 _ROLES = {"user": "USER", "assistant": "CHATBOT", "system": "SYSTEM", "tool": "TOOL"}
 _FACTS = ("search_queries", "search_results", "documents")  # of an answer that looked things up
@@ -46,11 +46,9 @@ def conversation(messages: Sequence[Message]) -> dict[str, Json]:
 
 def _turn(message: Message) -> dict[str, Json] | None:
     """A turn of the history. The text that stands beside tool calls is their plan."""
-    text, calls = message.text, tool_calls_of(message)
-    if calls:
-        text = thinking_of(message) or text
-        return {"role": "CHATBOT", "message": text, "tool_calls": [_call(call) for call in calls]}
-    return {"role": _ROLES[message.role], "message": text} if text.strip() else None
+    if calls := tool_calls_of(message):
+        return {"role": "CHATBOT", "message": plan_of(message), "tool_calls": [_call(call) for call in calls]}
+    return {"role": _ROLES[message.role], "message": message.text} if message.text.strip() else None
 
 
 def _call(call: ToolCall) -> Json:

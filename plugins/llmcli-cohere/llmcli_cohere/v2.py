@@ -10,7 +10,7 @@ from llmcli.errors import ProviderFailed
 from llmcli.framing import Record, as_object, as_text, parse_json, parse_object
 from llmcli.types import Event, Json, Message, Metadata, ToolCall, ToolCallDelta
 
-from llmcli_cohere.reading import CohereReader, raise_reported, thinking_of, tool_calls_of
+from llmcli_cohere.reading import CohereReader, plan_of, raise_reported, thinking_of, tool_calls_of
 
 # --- our messages -> their messages ---------------------------------------------------------------
 
@@ -25,11 +25,10 @@ def conversation(messages: Sequence[Message]) -> dict[str, Json]:
 
 
 def _message(message: Message) -> dict[str, Json] | None:
-    thought, text, calls = thinking_of(message), message.text, tool_calls_of(message)
-    if calls:
-        # What came before the calls goes back as their plan: the API has no other place for it beside them.
-        plan: dict[str, Json] = {"tool_plan": thought or text} if thought or text else {}
+    if calls := tool_calls_of(message):
+        plan: dict[str, Json] = {"tool_plan": said} if (said := plan_of(message)) else {}
         return {"role": message.role, **plan, "tool_calls": [_call(call) for call in calls]}
+    thought, text = thinking_of(message), message.text
     if not text.strip():
         return None
     if thought:

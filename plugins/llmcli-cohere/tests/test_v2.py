@@ -148,6 +148,11 @@ def test_text_before_tool_calls_of_another_provider_becomes_their_plan() -> None
     assert "tool_plan" not in messages(Message("assistant", (ToolCall("c1", "f"),)))[0]
 
 
+def test_nothing_that_was_said_before_tool_calls_is_lost() -> None:
+    parts = (Thinking("hm", {"cohere": "thinking"}), Text("I look."), ToolCall("c1", "f"))
+    assert messages(Message("assistant", parts))[0]["tool_plan"] == "hm\n\nI look."
+
+
 def test_thinking_of_cohere_goes_back_and_that_of_others_does_not() -> None:
     own = Message("assistant", (Thinking("hm", {"cohere": "thinking"}), Text("42")))
     foreign = Message("assistant", (Thinking("hm", {"signature": "s"}), Text("42")))
