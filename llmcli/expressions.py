@@ -346,7 +346,9 @@ def check_used(request: ChatRequest, uses: Callable[[str], bool], whose: str, pl
         said.append("system")
     for name in said:
         if not uses(name):
-            raise RequestRejected(f"{whose} cannot be told {name}: no expression of it uses that", hint=f"{place} would")
+            raise RequestRejected(
+                f"{whose} cannot be told {name}: no expression of it uses that", hint=f"{place} would"
+            )
 
 
 def _message(message: Message) -> dict[str, Json]:
