@@ -58,7 +58,10 @@ def errors_say_what_the_api_said(subject: Subject) -> None:
 def _in_its_words(where: str, failure: Failure, error: LlmError | None) -> None:
     sentences = list(_sentences(failure))
     if error is not None and sentences and not any(sentence in error.message for sentence in sentences):
-        fail(f"{where}: the error says {error.message!r} and nothing of what the API said: {_excerpt(failure)}")
+        fail(
+            f"{where}: the error says {error.message!r} and nothing of what the API said: {_excerpt(failure)}; "
+            "http_errors.describe() and raise_error_in() find its words in every body and record"
+        )
 
 
 def _sentences(failure: Failure) -> Iterator[str]:
@@ -144,7 +147,7 @@ def an_error_in_a_stream_is_an_error(subject: Subject) -> None:
     if not any(isinstance(event, TextDelta) for event in heard.events):
         fail("error_in_stream: the text before the error should have come first")
     if not isinstance(heard.error, Incomplete):
-        fail("error_in_stream: the error in the middle of the stream was not raised: look for it in every record")
+        fail("error_in_stream: the error in the middle of the stream was not raised: raise_error_in() in every record")
     _in_its_words("error_in_stream", failure, heard.error)
 
 

@@ -2,11 +2,10 @@
 Checks of streams: they say the same however they arrive, and are complete only with their end marker. Layer 2.
 """
 
-from collections.abc import Sequence
 from itertools import zip_longest
 
 from llmcli.answer import answer
-from llmcli.errors import Incomplete, ProviderFailed
+from llmcli.errors import Incomplete
 from llmcli.framing import SSE, JsonArray, JsonLines
 from llmcli.testing.hearing import Canned, Heard, Sent, call, hear, hear_whole, listen, performed
 from llmcli.testing.samples import Answer, body
@@ -51,7 +50,7 @@ def a_stream_may_be_cut_anywhere(subject: Subject) -> None:
 @check("http")
 def lines_may_end_in_crlf(subject: Subject) -> None:
     """A stream says the same with lines that end in CR LF"""
-    if type(subject.http().framing()) not in (SSE, JsonLines):
+    if not isinstance(subject.http().framing(), SSE | JsonLines):
         skip("the stream does not consist of lines")
     for name, sample in subject.framed().items():
         records = [record.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") for record in sample.stream]
@@ -62,7 +61,7 @@ def lines_may_end_in_crlf(subject: Subject) -> None:
 @check("http")
 def keep_alives_say_nothing(subject: Subject) -> None:
     """What a server sends only to show that it lives is no part of the answer"""
-    alive = subject.given.keep_alive or _KEEP_ALIVES.get(type(subject.http().framing()), b"")
+    alive = subject.given.keep_alive or _usual(_KEEP_ALIVES, subject)
     if not alive:
         skip("Samples.keep_alive is not given, and the framing suggests none")
     for name, sample in subject.framed().items():
@@ -85,7 +84,13 @@ def _suggested(subject: Subject) -> bytes:
     """A record of an unknown kind, where the records are JSON objects."""
     if subject.native or not any(map(document_in, subject.given.answer.stream)):
         return b""
-    return _UNKNOWN.get(type(subject.http().framing()), b"")
+    return _usual(_UNKNOWN, subject)
+
+
+def _usual(records: dict[type, bytes], subject: Subject) -> bytes:
+    """The record that is usual with the provider's framing."""
+    framing = subject.http().framing()
+    return next((record for kind, record in records.items() if isinstance(framing, kind)), b"")
 
 
 def _between(sample: Answer, more: bytes) -> list[bytes]:
@@ -190,12 +195,12 @@ def a_cut_behind_the_end_marker_loses_nothing(subject: Subject) -> None:
 
 
 @check("http")
-def a_body_of_nothing_is_no_answer(subject: Subject) -> None:
-    """A body without a byte is an error of the provider, and no empty answer"""
-    provider = subject.http()
-    bodies: Sequence[Sequence[bytes]] = ((), (b"\n",))
-    for chunks in bodies:
-        for stream in sorted({False, provider.capabilities.stream}):
-            heard = listen(performed(subject, Sent(chunks), stream=stream))
-            if not isinstance(heard.error, ProviderFailed):
-                fail(f"a body of nothing was taken for an answer: {heard.events}; leave body() to its base class")
+def a_document_without_an_answer_is_no_answer(subject: Subject) -> None:
+    """A whole document in which there is no answer is an error, and no empty answer"""
+    if not any(map(document_in, (sample.whole or b"" for sample in subject.whole().values()))):
+        skip("whole answers are no JSON objects")
+    heard = listen(performed(subject, Sent((b"{}",)), stream=False))
+    if heard.error is None:
+        fail(
+            f"{{}} was taken for an answer: {heard.events}; raise ProviderFailed in whole() where the text should stand"
+        )

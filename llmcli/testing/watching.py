@@ -6,12 +6,13 @@ import io
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, NamedTuple
 
 _ACTS = ("open", "os.listdir", "os.scandir", "socket.connect", "socket.getaddrinfo", "socket.gethostbyname",
-         "subprocess.Popen", "os.system", "time.sleep")  # fmt: skip
+         "subprocess.Popen", "os.system")  # fmt: skip
 
 
 class Seen(NamedTuple):
@@ -51,20 +52,27 @@ _hooked: list[Callable[..., None]] = []  # an audit hook can never be taken away
 @contextmanager
 def watched() -> Iterator[Seen]:
     """
-    Watch this thread. The class of `os.environ` is exchanged, because its readers hold the object, and not its name.
+    Watch this thread. The class of `os.environ` is exchanged, because its readers hold the object and not its name;
+    of sleeping no audit hook is told before Python 3.13.
     """
     if not _hooked:
         sys.addaudithook(_audited)
         _hooked.append(_audited)
     out, seen = io.StringIO(), Seen([], [], [])
-    original = os.environ.__class__
-    os.environ.__class__ = _Environment
+    environment, sleep = os.environ.__class__, time.sleep
+
+    def noted(seconds: Any) -> None:
+        if _watch.seen is not None:
+            _watch.seen.acts.append(f"time.sleep({seconds})")
+        sleep(seconds)
+
+    os.environ.__class__, time.sleep = _Environment, noted
     _watch.seen = seen
     try:
         with redirect_stdout(out), redirect_stderr(out):
             yield seen
     finally:
         _watch.seen = None
-        os.environ.__class__ = original
+        os.environ.__class__, time.sleep = environment, sleep
         if out.getvalue():
             seen.printed.append(out.getvalue())

@@ -1,0 +1,628 @@
+"""
+The conformance kit itself: a good adapter passes every check, and for each check there is an adapter with one mistake
+that it finds, saying what to change.
+"""
+
+import json
+import os
+import socket
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any, ClassVar
+
+import pytest
+
+from llmcli.errors import LlmError, ProviderFailed, RequestRejected
+from llmcli.framing import Framing, JsonLines, Record, as_object, parse_json
+from llmcli.provider import Capabilities, HTTPProvider, NativeCall, Option, Reader, Setting, with_key
+from llmcli.testing import CHECKS, Failure, Result, Samples, Subject, run, sse
+from llmcli.types import (
+    ChatRequest,
+    Event,
+    Finish,
+    HttpRequest,
+    Json,
+    Message,
+    ModelPage,
+    ProviderConfig,
+    TextDelta,
+    Thinking,
+    ToolCall,
+)
+from tests.wire_samples.acme import SAMPLES, Acme, AcmeReader, AcmeSocket, as_lines, chat_body, serve
+
+MUTANTS: dict[str, tuple[Subject, str]] = {}
+SOCKET_SAMPLES = as_lines(SAMPLES)
+
+
+class Optioned(Acme):
+    """The good adapter with declared options."""
+
+    options: ClassVar[Mapping[str, Option]] = {"style": Option("how it is said")}
+
+
+GOOD = Subject(Acme, SAMPLES)
+GOOD_SOCKET = Subject(AcmeSocket, SOCKET_SAMPLES, serve=serve)
+
+
+def mutant(check: str, says: str, samples: Samples = SAMPLES) -> Any:
+    """The class below has one mistake, which this check finds and these words remedy."""
+
+    def entered(cls: Any) -> Any:
+        provider = cls
+        if issubclass(cls, Reader):
+            provider = type(cls.__name__, (Acme,), {"reader_class": cls})
+        MUTANTS[check] = Subject(provider, samples), says
+        if issubclass(provider, AcmeSocket):
+            MUTANTS[check] = Subject(provider, SOCKET_SAMPLES, serve=serve), says
+        return cls
+
+    return entered
+
+
+# --- what is declared -----------------------------------------------------------------------------
+
+
+@mutant("the-class-is-a-provider", "lower-case letters")
+class IdWithBlanks(Acme):
+    id = "Acme AI"
+
+
+@mutant("declarations-are-well-formed", "comma")
+class OneQuirk(Acme):
+    quirks = "It is slow."  # type: ignore[assignment]
+
+
+@mutant("declared-settings-are-settings", "no such setting")
+class MistypedSetting(Acme):
+    settings: ClassVar[Mapping[str, Setting]] = {"max_token": Setting(min=1)}
+
+
+@mutant("a-setting-out-of-range-is-refused", "super().check")
+class RangeNotChecked(Acme):
+    def check(self, request: ChatRequest) -> None:
+        pass
+
+
+@mutant("an-unknown-option-is-refused", "super().check")
+class OptionsNotChecked(Optioned):
+    def check(self, request: ChatRequest) -> None:
+        pass
+
+
+@mutant("an-ordinary-request-is-taken", "refuses a plain question")
+class WantsATemperature(Acme):
+    def check(self, request: ChatRequest) -> None:
+        super().check(request)
+        if request.temperature is None:
+            raise RequestRejected("a temperature is required")
+
+
+@mutant("the-default-model-is-known", "known_models")
+class DefaultOfLastYear(Acme):
+    default_model = "acme-0"
+
+
+@mutant("models-are-listed", "the cursor of the next")
+class FirstPageOnly(Acme):
+    def read_models(self, document: object) -> ModelPage:
+        return super().read_models(document)._replace(next=None)
+
+
+# --- what is sent ---------------------------------------------------------------------------------
+
+
+class Altered(Acme):
+    """An adapter that sends another body."""
+
+    def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
+        return self.altered(chat_body(request, stream=stream), request)
+
+    def altered(self, sent: dict[str, Json], request: ChatRequest) -> dict[str, Json]:
+        return sent
+
+
+@mutant("the-conversation-is-sent", "send every message")
+class LastMessageOnly(Acme):
+    def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
+        return super().body(request._replace(messages=request.messages[-1:]), stream=stream)
+
+
+@mutant("the-system-message-is-sent", "refuse it in check")
+class WithoutSystem(Altered):
+    def altered(self, sent: dict[str, Json], request: ChatRequest) -> dict[str, Json]:
+        sent.pop("rules", None)
+        return sent
+
+
+@mutant("roles-are-told-apart", "say who spoke")
+class EveryoneIsHuman(Acme):
+    def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
+        spoken = tuple(each._replace(role="user") if each.role != "system" else each for each in request.messages)
+        return super().body(request._replace(messages=spoken), stream=stream)
+
+
+@mutant("messages-of-one-role-in-a-row-are-all-sent", "join them")
+class LastOfARow(Acme):
+    def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
+        kept: list[Message] = []
+        for each in request.messages:
+            if kept and kept[-1].role == each.role:
+                kept.pop()
+            kept.append(each)
+        return super().body(request._replace(messages=tuple(kept)), stream=stream)
+
+
+@mutant("text-is-sent-as-it-is", "json_request")
+class AsciiOnly(Acme):
+    def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
+        wire = super().chat_request(request, stream=stream)
+        return wire._replace(body=(wire.body or b"").decode().encode("ascii", "replace"))
+
+
+@mutant("the-model-is-sent", "request.model")
+class ItsOwnModel(Altered):
+    def altered(self, sent: dict[str, Json], request: ChatRequest) -> dict[str, Json]:
+        return {**sent, "model": self.default_model}
+
+
+@mutant("settings-are-sent-or-refused", "put request.top_p in its place")
+class WithoutTopP(Altered):
+    def altered(self, sent: dict[str, Json], request: ChatRequest) -> dict[str, Json]:
+        sent.pop("top", None)
+        return sent
+
+
+@mutant("zero-is-a-value", "is not None")
+class ZeroIsNothing(Altered):
+    def altered(self, sent: dict[str, Json], request: ChatRequest) -> dict[str, Json]:
+        return {name: value for name, value in sent.items() if value}
+
+
+@mutant("nothing-unsaid-is-sent", "Setting.default")
+class ItsOwnTemperature(Altered):
+    def altered(self, sent: dict[str, Json], request: ChatRequest) -> dict[str, Json]:
+        return {"heat": 0.7, **sent}
+
+
+@mutant("no-null-is-sent", "leave out what was not said")
+class SendsNull(Altered):
+    def altered(self, sent: dict[str, Json], request: ChatRequest) -> dict[str, Json]:
+        return {"user": None, **sent}
+
+
+@mutant("options-are-sent", "request.options")
+class WithoutOptions(Acme):
+    def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
+        return super().body(request._replace(options={}), stream=stream)
+
+
+@mutant("a-stream-is-asked-for", "ask for the stream")
+class NeverAsksForAStream(Acme):
+    def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
+        return super().chat_request(request, stream=False)
+
+
+@mutant("a-body-says-what-it-is", "json_request")
+class WithoutContentType(Acme):
+    def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
+        return super().chat_request(request, stream=stream)._replace(headers={})
+
+
+@mutant("asking-twice-asks-the-same", "keep nothing of a request")
+class Remembers(Acme):
+    def __init__(self, config: ProviderConfig) -> None:
+        super().__init__(config)
+        self.history: tuple[Message, ...] = ()
+
+    def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
+        self.history += request.messages
+        return super().body(request._replace(messages=self.history), stream=stream)
+
+
+def without(message: Message, kind: type) -> Message:
+    """The message without its parts of a kind."""
+    return message._replace(parts=tuple(part for part in message.parts if not isinstance(part, kind)))
+
+
+@mutant("thinking-is-sent-back", "is not sent back")
+class KeepsThinking(Acme):
+    def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
+        bare = tuple(without(each, Thinking) for each in request.messages)
+        return super().body(request._replace(messages=bare), stream=stream)
+
+
+@mutant("tool-calls-are-sent-back", "is not sent back")
+class KeepsToolCalls(Acme):
+    def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
+        bare = tuple(without(each, ToolCall) for each in request.messages)
+        return super().body(request._replace(messages=bare), stream=stream)
+
+
+@mutant("requests-go-to-the-base-url", "self.url(path)")
+class ModelsElsewhere(Acme):
+    def models_request(self, cursor: str | None = None) -> HttpRequest | None:
+        return HttpRequest("GET", f"https://models.acme.example/v1?from={cursor or ''}")
+
+
+@mutant("the-key-stands-only-in-its-place", "send it in a header")
+class KeyInTheBody(Acme):
+    def authorize(self, request: HttpRequest, key: str) -> HttpRequest:
+        return with_key(request, self.api_key, key)._replace(body=json.dumps({"key": key}).encode())
+
+
+# --- what is read ---------------------------------------------------------------------------------
+
+MUTANTS["samples-are-telling"] = (
+    Subject(Acme, SAMPLES._replace(answer=SAMPLES.answer._replace(says="hello"))),
+    "an emoji and a line break",
+)
+
+
+@mutant("a-whole-answer-is-read", "TextDelta")
+class StripsWhole(AcmeReader):
+    def whole(self, document: object) -> Iterator[Event]:
+        answer = as_object(document)
+        return super().whole({**answer, "text": str(answer.get("text", "")).replace("\n", " ")})
+
+
+@mutant("a-streamed-answer-is-read", "TextDelta")
+class StripsPieces(AcmeReader):
+    def text(self, text: str) -> Iterator[Event]:
+        return super().text(text.strip())
+
+
+@mutant("the-finish-reason-is-read", "map the API's word")
+class OneReason(AcmeReader):
+    def __init__(self) -> None:
+        super().__init__()
+        self.reasons = {"end": "stop"}
+
+
+@mutant("the-usage-is-read", "Usage event should be")
+class CountsNothing(AcmeReader):
+    def usage(self, tokens: Json) -> Iterator[Event]:
+        return iter(())
+
+
+@mutant("the-model-is-read", "yield Metadata")
+class NamesNoModel(AcmeReader):
+    def facts(self, answer: Mapping[str, Json]) -> Iterator[Event]:
+        return iter(())
+
+
+@mutant("an-empty-answer-is-an-answer", "it says nothing")
+class SpeaksForTheModel(AcmeReader):
+    def finish(self, stop: str) -> Iterator[Event]:
+        yield TextDelta("(no more)")
+        yield from super().finish(stop)
+
+
+@mutant("thinking-is-read", "opaque")
+class LosesTheSignature(AcmeReader):
+    def fields(self, answer: Mapping[str, Json]) -> Iterator[Event]:
+        return super().fields({name: value for name, value in answer.items() if name != "sign"})
+
+
+@mutant("tool-calls-are-read", "an id of its own")
+class OneIdForAll(AcmeReader):
+    def call(self, call: Mapping[str, Json]) -> ToolCall:
+        return super().call({"id": "c1", **call})
+
+
+@mutant("nothing-undeclared-is-told", "Capabilities(thinking=True)")
+class DeclaresTooLittle(Acme):
+    capabilities = Capabilities(tools=True)
+
+
+# --- streams --------------------------------------------------------------------------------------
+
+
+class Framed(Acme):
+    """An adapter with a framing of its own."""
+
+    framing_class: ClassVar[type[Framing]]
+
+    def framing(self) -> Framing:
+        return self.framing_class()
+
+
+class Packets(JsonLines):
+    """Takes a packet for whole events."""
+
+    whole_starts = b"{["
+
+    def feed(self, chunk: bytes) -> list[Record]:
+        blocks = chunk.decode("utf-8", "replace").split("\n\n")
+        return [Record(block.removeprefix("data: ")) for block in blocks if block.startswith("data: ")]
+
+
+@mutant("a-stream-may-be-cut-anywhere", "until the next feed()")
+class TakesPacketsForEvents(Framed):
+    framing_class = Packets
+
+
+class Lines(JsonLines):
+    """Cuts lines by hand, at LF only."""
+
+    whole_starts = b"{["
+
+    def feed(self, chunk: bytes) -> list[Record]:
+        return [
+            Record(record.data.removeprefix("data: "))
+            for record in super().feed(chunk)
+            if not record.data.startswith(":")
+        ]
+
+    def _record(self, line: bytes) -> Record | None:
+        return Record(line.decode("utf-8", "replace")) if line else None
+
+
+@mutant("lines-may-end-in-crlf", "leave the ends of lines to the framing")
+class CutsLinesByHand(Framed):
+    framing_class = Lines
+
+
+@mutant(
+    "keep-alives-say-nothing",
+    "says nothing",
+    SAMPLES._replace(keep_alive=sse({"text": "", "alive": True})),
+)
+class CountsRecords(AcmeReader):
+    def text(self, text: str) -> Iterator[Event]:
+        yield TextDelta(text or " ")
+
+
+@mutant("unknown-records-are-ignored", "does not know")
+class KnowsAllTypes(AcmeReader):
+    def check(self, document: Mapping[str, Json]) -> None:
+        super().check(document)
+        if "type" in document:
+            raise ProviderFailed(f"unknown type {document['type']}")
+
+
+@mutant("unknown-fields-are-ignored", "leave the others")
+class KnowsAllFields(AcmeReader):
+    def fields(self, answer: Mapping[str, Json]) -> Iterator[Event]:
+        if unknown := set(answer) - {"model", "think", "sign", "text", "calls", "stop", "tokens"}:
+            raise ProviderFailed(f"unknown fields {unknown}")
+        return super().fields(answer)
+
+
+@mutant("text-comes-as-it-is-said", "yield in feed()")
+class HoldsBack(AcmeReader):
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = ""
+
+    def text(self, text: str) -> Iterator[Event]:
+        self.held += text
+        return iter(())
+
+    def finish(self, stop: str) -> Iterator[Event]:
+        yield from super().text(self.held)
+        yield from super().finish(stop)
+
+
+@mutant("two-answers-may-be-read-at-once", "never on the provider")
+class OneReaderForAll(Acme):
+    def __init__(self, config: ProviderConfig) -> None:
+        super().__init__(config)
+        self.shared = HoldsBack()
+
+    def reader(self, request: ChatRequest) -> Reader:
+        return self.shared
+
+
+class EndsAnyway(AcmeReader):
+    """Takes the end of the stream for the end of the answer."""
+
+    def end(self) -> Iterator[Event]:
+        yield Finish("stop")
+
+
+MUTANTS["a-stream-without-its-end-marker-is-incomplete"] = (
+    Subject(type("Ends", (Acme,), {"reader_class": EndsAnyway}), SAMPLES),
+    "yield Finish only at the marker",
+)
+
+
+@mutant("a-cut-stream-is-incomplete", "counted as complete")
+class CompleteFromTheStart(EndsAnyway):
+    complete = True
+
+
+@mutant("a-cut-behind-the-end-marker-loses-nothing", "set `complete`")
+class FinishesAtTheEndOnly(AcmeReader):
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: list[Event] = []
+
+    def finish(self, stop: str) -> Iterator[Event]:
+        self.last = [Finish(self.reasons.get(stop, "other"), stop)]
+        return iter(())
+
+    def whole(self, document: object) -> Iterator[Event]:
+        yield from super().whole(document)
+        yield from self.last
+
+    def end(self) -> Iterator[Event]:
+        return iter(self.last)
+
+
+@mutant("a-document-without-an-answer-is-no-answer", "raise ProviderFailed in whole()")
+class TakesNothingForAnAnswer(AcmeReader):
+    def whole(self, document: object) -> Iterator[Event]:
+        return super().whole({"text": "", **as_object(document)})
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
+@mutant("errors-are-told-apart", "map it in read_error()")
+class CreditsAreForbidden(Acme):
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
+        return HTTPProvider.read_error(self, status, headers, body)
+
+
+@mutant("errors-say-what-the-api-said", "nothing of what the API said")
+class InItsOwnWords(Acme):
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
+        error = super().read_error(status, headers, body)
+        error.message = "Acme does not work"
+        return error
+
+
+MUTANTS["the-wait-that-the-api-asks-for-is-kept"] = (
+    Subject(Acme, SAMPLES._replace(errors=(
+        Failure(b'{"error":"slow down please","wait":"9 s"}', SAMPLES.errors[2].error, 429, retry_after=9.0),
+    ))),
+    "retry_after should be 9.0",
+)  # fmt: skip
+
+
+@mutant("a-status-decides-without-words", "super().read_error")
+class ByWordsOnly(Acme):
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
+        known = {failure.body: failure.error for failure in SAMPLES.errors}
+        return known.get(body, RequestRejected)("the request is wrong")
+
+
+@mutant("an-error-page-is-an-error", "raise an LlmError")
+class ErrorsAreJson(Acme):
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
+        return RequestRejected(json.loads(body)["error"])
+
+
+@mutant("an-error-under-status-200-is-an-error", "raise_error_in")
+class BodyIsAlwaysAnAnswer(AcmeReader):
+    def body(self, body: bytes) -> Iterator[Event]:
+        return self.fields({"stop": "end", **as_object(parse_json(body.decode()))})
+
+
+@mutant("an-error-in-a-stream-is-an-error", "in every body and record")
+class RecordsHoldNoErrors(AcmeReader):
+    def check(self, document: Mapping[str, Json]) -> None:
+        pass
+
+
+# --- what is strange ------------------------------------------------------------------------------
+
+
+@mutant("strange-answers-do-no-harm", "tokens = null")
+class TrustsTheUsage(AcmeReader):
+    def usage(self, tokens: Any) -> Iterator[Event]:
+        return super().usage({"in": tokens["in"], "out": tokens["out"]} if tokens != "" else tokens)
+
+
+@mutant("strange-errors-do-no-harm", "read_error: with")
+class TrustsTheError(Acme):
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
+        error = super().read_error(status, headers, body)
+        error.message = str(json.loads(body)["error"]).strip()
+        return error
+
+
+@mutant("strange-lists-of-models-do-no-harm", "read_models: with")
+class TrustsTheList(Acme):
+    def read_models(self, document: Any) -> ModelPage:
+        return super().read_models({**document, "models": list(document["models"])})
+
+
+# --- conduct --------------------------------------------------------------------------------------
+
+
+@mutant("nothing-is-printed", "take the print out")
+class Prints(AcmeReader):
+    def finish(self, stop: str) -> Iterator[Event]:
+        print("finished", file=sys.stderr)
+        return super().finish(stop)
+
+
+@mutant("the-environment-is-not-read", "ACME_REGION")
+class ReadsTheEnvironment(Acme):
+    def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
+        os.environ.get("ACME_REGION")
+        return super().chat_request(request, stream=stream)
+
+
+@mutant("nothing-is-performed", "time.sleep")
+class Waits(Acme):
+    def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
+        time.sleep(0)
+        return super().chat_request(request, stream=stream)
+
+
+# --- over a connection ----------------------------------------------------------------------------
+
+
+@mutant("a-stalled-answer-ends-in-time", "wait with call.sleep and call.remaining")
+class WaitsForEver(AcmeSocket):
+    def receive(self, connection: socket.socket, call: NativeCall) -> bytes:
+        connection.settimeout(None)
+        return connection.recv(65536)
+
+
+@mutant("a-cancelled-answer-closes-the-connection", "close it in a `finally`")
+class LeavesItOpen(AcmeSocket):
+    left: ClassVar[list[socket.socket]] = []
+
+    def receive(self, connection: socket.socket, call: NativeCall) -> bytes:
+        self.left.append(connection.dup())
+        return super().receive(connection, call)
+
+
+@mutant("answers-may-be-read-in-threads", "on its Reader, not on the provider")
+class ThreadsShareAReader(OneReaderForAll):
+    """Each answer has what all of them said."""
+
+
+@mutant("the-answer-comes-from-the-base-url", "self.url(path)")
+class AlwaysAtHome(Acme):
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:1{path}"
+
+
+@mutant("a-redirect-is-not-followed", "leave the network to the driver")
+class LooksFirst(Acme):
+    def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
+        with suppress(OSError):
+            urllib.request.urlopen(str(self.base_url)).close()
+        return super().chat_request(request, stream=stream)
+
+
+# --- the tests ------------------------------------------------------------------------------------
+
+
+def result(subject: Subject, check_id: str) -> Result:
+    """How one check went, made as the command makes it."""
+    check = next(check for check in CHECKS if check.id == check_id)
+    waived = {other.id: "not now" for other in CHECKS if other is not check}
+    return next(each for each in run(subject._replace(waived=waived)) if each.id == check_id)
+
+
+@pytest.mark.parametrize("subject", [GOOD, GOOD._replace(provider=Optioned), GOOD_SOCKET])
+def test_a_good_adapter_passes(subject: Subject) -> None:
+    assert [each for each in run(subject) if each.status == "failed"] == []
+
+
+def test_a_good_adapter_with_all_samples_is_checked_in_everything() -> None:
+    checked = {each.id for subject in (GOOD, GOOD._replace(provider=Optioned)) for each in run(subject)
+               if each.status == "ok"}  # fmt: skip
+    assert checked == {check.id for check in CHECKS}
+
+
+def test_no_check_is_without_a_mistake_that_it_finds() -> None:
+    assert set(MUTANTS) == {check.id for check in CHECKS}
+
+
+@pytest.mark.parametrize("check_id", [check.id for check in CHECKS])
+def test_a_check_finds_its_mistake_and_says_what_to_change(check_id: str) -> None:
+    subject, says = MUTANTS[check_id]
+    found = result(subject, check_id)
+    assert found.status == "failed"
+    assert says in found.message
+    assert "\n" not in found.message
