@@ -155,12 +155,20 @@ def _resource(model: str) -> str:
 
 
 def _with_options(body: dict[str, Json], config: dict[str, Json], options: Mapping[str, Json]) -> dict[str, Json]:
-    """The request with each option in its place. Names may be written with underscores, which the API takes too."""
+    """
+    The request with each option in its place. Names may have underscores for capitals, which the API takes too, or be
+    those of our settings.
+    """
     top: dict[str, Json] = {}
     thinking: dict[str, Json] = {}
     for given, value in options.items():
-        name = _SETTINGS.get(given) or re.sub("_([a-z])", lambda letter: letter[1].upper(), given)
-        (top if name in _TOP_LEVEL else thinking if name in _THINKING else config)[name] = value
+        name = re.sub("_([a-z])", lambda letter: letter[1].upper(), given)
+        if name in _TOP_LEVEL:
+            top[name] = value
+        elif name in _THINKING:
+            thinking[name] = value
+        else:
+            config[_SETTINGS.get(given, given)] = value
     config |= as_object(top.pop("generationConfig", None))
     if thinking:
         config["thinkingConfig"] = {**as_object(config.get("thinkingConfig")), **thinking}

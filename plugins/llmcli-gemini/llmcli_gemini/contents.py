@@ -29,15 +29,15 @@ def turns(messages: Iterable[Message]) -> list[tuple[str, list[dict[str, Json]]]
     The roles of the conversation and what they say. Neighbours of one role become one turn, with all their parts
     side by side; what says nothing is left out.
     """
-    turns: list[tuple[str, list[dict[str, Json]]]] = []
+    taken: list[tuple[str, list[dict[str, Json]]]] = []
     spoken = (message for message in messages if message.role != "system")
     for role, run in groupby(spoken, key=_speaker):
         if parts := _parts(part for message in run for part in message.parts):
-            if turns and turns[-1][0] == role:
-                turns[-1][1].extend(parts)
+            if taken and taken[-1][0] == role:
+                taken[-1][1].extend(parts)
             else:
-                turns.append((role, parts))
-    return turns
+                taken.append((role, parts))
+    return taken
 
 
 def _speaker(message: Message) -> str:

@@ -127,8 +127,8 @@ class GeminiReader(Reader):
 
     def _part(self, part: dict[str, Json]) -> Iterator[Event]:
         text, signature = part.get("text"), as_text(part.get(SIGNATURE))
-        if part.get("thought") is True:
-            yield from self._think(as_text(text), signature)
+        if part.get("thought") is True and isinstance(text, str):
+            yield from self._think(text, signature)
             return
         yield from self._thought()
         if "functionCall" in part:

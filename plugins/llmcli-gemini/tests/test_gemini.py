@@ -223,7 +223,7 @@ def test_an_option_goes_where_the_api_wants_it() -> None:
 
 def test_an_option_may_be_written_with_underscores_or_under_the_name_of_our_setting() -> None:
     sent = body(max_tokens=5, options={"thinking_budget": 0, "max_tokens": 7, "top_k": 3, "safety_settings": []})
-    assert sent["generationConfig"] == {"maxOutputTokens": 7, "topK": 3, "thinkingConfig": {"thinkingBudget": 0}}
+    assert sent["generationConfig"] == {"maxOutputTokens": 7, "top_k": 3, "thinkingConfig": {"thinkingBudget": 0}}
     assert sent["safetySettings"] == []
 
 
@@ -306,6 +306,9 @@ TIME = {"functionCall": {"name": "now", "args": {}}}
         ),
         pytest.param([{"toolCall": {"toolType": "GOOGLE_SEARCH"}}, {"text": "Yes."}], id="a tool of Google's"),
         pytest.param([{"thoughtSignature": "c2ln"}], id="nothing but a signature"),
+        pytest.param(
+            [{"thought": True, "inlineData": {"mimeType": "image/png", "data": "YQ=="}}], id="a thought image"
+        ),
     ],
 )
 def test_an_answer_goes_back_part_by_part_as_it_came(parts: list[dict[str, Any]]) -> None:
