@@ -83,12 +83,14 @@ class ConfigKey(NamedTuple):
     A configuration key of a provider's own: what it means, the environment variables that may hold it, and its type.
 
     `keys`: the keys of its table, where it is one (`type=dict`); a table without declared keys may hold anything.
+    `required`: the provider can do nothing without it.
     """
 
     help: str
     env: tuple[str, ...] = ()
     type: type = str
     keys: "Mapping[str, ConfigKey] | None" = None
+    required: bool = False
 
 
 class Provider:

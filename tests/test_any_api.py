@@ -221,6 +221,33 @@ def test_a_stream_that_ends_with_its_body_must_have_an_end_that_can_be_told_from
     assert "nothing tells whether the answer is whole" in closed.err
 
 
+@pytest.mark.fault(65)
+def test_a_delimiter_that_occurs_inside_a_record_is_an_error_and_no_half_answer(llmcli: Program, serve: Serve) -> None:
+    server = serve(streams("text/plain", b'{"text": "a"}|||{"text": "b ||| c"}|||{"done": true}|||'))
+    llmcli.configure(TABLE.format(port=server.port, more="") + DELIMITED)
+
+    done = llmcli("chat", "-n", "-m", "acme", "--retries", "0", "hi")
+
+    assert (done.status, done.text) == (10, "a")
+    assert "malformed JSON" in done.err
+
+
+@pytest.mark.fault(65)
+def test_a_delimiter_that_never_occurs_fills_no_memory(llmcli: Program, serve: Serve) -> None:
+    def endless(connection: Connection) -> None:
+        connection.send(head(200, "text/plain", Transfer_Encoding="chunked"))
+        while True:  # until the client closes the connection
+            connection.send(chunk(b"x" * 65536))
+
+    server = serve(endless)
+    llmcli.configure(TABLE.format(port=server.port, more="") + DELIMITED)
+
+    done = llmcli("chat", "-n", "-m", "acme", "--retries", "0", "hi")
+
+    assert (done.status, done.out) == (8, b"")
+    assert "longer than 16 MB" in done.err
+
+
 def test_ai21_j2(llmcli: Program, serve: Serve) -> None:
     answer = {"outputs": [{"text": "Yes.", "role": "assistant", "finishReason": {"reason": "endoftext"}}]}
     server = serve(answers(200, answer), answers(422, {"detail": "maxTokens is too large"}))
@@ -286,6 +313,15 @@ base_url = "http://127.0.0.1:{port}"
 path = "/chat"
 request = "{{prompt: prompt}}"
 content = "text"
+"""
+
+
+DELIMITED = """
+[providers.acme.stream]
+framing = "delimiter"
+delimiter = "|||"
+delta = "text"
+end = "done"
 """
 
 

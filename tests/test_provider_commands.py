@@ -216,6 +216,14 @@ def test_questions_that_are_not_answered_write_nothing(llmcli: Program) -> None:
     assert not (llmcli.config / "providers.d").exists()
 
 
+def test_the_list_tells_what_a_table_can_do(llmcli: Program) -> None:
+    acme(llmcli)
+    (row,) = (row for row in llmcli("providers", "--json").json if row["id"] == "acme")
+
+    assert row["capabilities"] == ["chat", "stream"]
+    assert row["base_url"] == "http://127.0.0.1:1"
+
+
 # --- read -----------------------------------------------------------------------------------------
 
 

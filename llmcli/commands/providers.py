@@ -77,10 +77,13 @@ def _describe(listed: registry.Listed, config: Config, world: World) -> dict[str
     row["name"] = cls.name
     row["capabilities"] = list(cls.capabilities.names())
     row["key"] = "needed" if cls.api_key.required else "optional"
+    if listed.id not in config.providers and any(key.required for key in cls.config_keys.values()):
+        return row  # an adapter for tables, and without one nothing to be wrong
     try:
         ready = make_ready(listed.id, config, world, need_key=False, run_command=False)
     except LlmError as exc:
         return {**row, "problem": exc.message}
+    row["capabilities"] = list(ready.provider.capabilities.names())  # those of a table depend on what is in it
     row["base_url"] = ready.url
     row["default_model"] = ready.provider.default_model
     row["key"] = _key(ready)

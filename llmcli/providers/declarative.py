@@ -79,7 +79,7 @@ class Declarative(HTTPProvider):
     settings: ClassVar[Mapping[str, Setting]] = {}
     request_key: ClassVar[str] = "request"  # the key of the expression that a request is made by
     config_keys: ClassVar[Mapping[str, ConfigKey]] = {
-        "chat": ConfigKey("The request and where the answer stands.", type=dict, keys=CHAT_KEYS),
+        "chat": ConfigKey("The request and where the answer stands.", type=dict, keys=CHAT_KEYS, required=True),
         "stream": ConfigKey("The same in pieces; without it, answers come whole.", type=dict, keys=STREAM_KEYS),
         "models_list": ConfigKey("Where the service lists its models.", type=dict, keys=MODELS_KEYS),
         "health": ConfigKey("A question for `llmcli health`.", type=dict, keys=HEALTH_KEYS),
