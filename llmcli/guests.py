@@ -38,6 +38,7 @@ from llmcli.types import (
     Finish,
     FinishReason,
     HttpRequest,
+    Json,
     Metadata,
     Model,
     ModelPage,
@@ -51,6 +52,7 @@ from llmcli.types import (
 )
 
 _CLOSING = 1.0  # seconds that a guest has to close what it opened
+_LAST_MOMENT = 0.5  # seconds that a guest has behind a deadline to say so itself
 _LONGEST_QUOTE = 300  # characters of a guest's error or value that we show
 _END = object()
 
@@ -197,6 +199,7 @@ _EVENTS: Mapping[type, Callable[[Any], bool]] = {
 _FACTS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "name": ("a text", lambda value: isinstance(value, str)),
     "default_base_url": ("a text or None", _text_or_none),
+    "url_schemes": ("a tuple of texts", _texts),
     "base_url_env": ("a tuple of texts", _texts),
     "default_model": ("a text or None", _text_or_none),
     "api_key": (
@@ -265,17 +268,29 @@ class Worker:
     def do(self, work: Callable[[], _T], remaining: Callable[[], float | None]) -> _T:
         """
         Have something done and return or raise what comes of it. `remaining` says how many seconds there are, and
-        raises when they are over.
+        raises when they are over; who keeps the deadlines too has a moment more to say so in its own words.
         """
         self._wanted.put(work)
-        while True:
+        heard = None
+        while heard is None:
             try:
-                value, error = self._done.get(timeout=remaining())
-            except Empty:
-                continue
-            if error is not None:
-                raise error
-            return cast(_T, value)
+                left = remaining()
+            except Exception:
+                heard = self._heard(_LAST_MOMENT)
+                if heard is None:
+                    raise
+            else:
+                heard = self._heard(left)
+        value, error = heard
+        if error is not None:
+            raise error
+        return cast(_T, value)
+
+    def _heard(self, seconds: float | None) -> tuple[object, BaseException | None] | None:
+        try:
+            return self._done.get(timeout=seconds)
+        except Empty:
+            return None
 
     def leave(self, last: Callable[[], object] | None = None) -> None:
         """No more is wanted, but a last thing perhaps, which may take a moment; then we go on without the thread."""
@@ -413,6 +428,11 @@ class _HTTPGuest(_Guest, HTTPProvider):
             error = super().read_error(status, headers, body)
         return _said(self._llmcli_whose, "read_error", error, lambda value: isinstance(value, LlmError), "an LlmError")
 
+    def findings(self, record: Record, *, stream: bool) -> Mapping[str, Json]:
+        with _blamed(self._llmcli_whose, "findings"):
+            found = super().findings(record, stream=stream)
+        return _said(self._llmcli_whose, "findings", found, _json_object, "a mapping of names to JSON")
+
     def adapt(self, request: ChatRequest, error: LlmError) -> ChatRequest | None:
         with _blamed(self._llmcli_whose, "adapt"):
             adapted = super().adapt(request, error)
@@ -500,6 +520,7 @@ class _NativeGuest(_Guest, NativeProvider):
             close = getattr(events, "close", None)
             yield from _checked(self._llmcli_whose, "stream", _in_turn(events, worker, call))
         finally:
+            call.abandon()
             worker.leave(close)
 
     def models(self, call: NativeCall) -> list[Model]:
@@ -520,6 +541,7 @@ def _apart(whose: str, method: str, work: Callable[[], _T], call: NativeCall) ->
         with _blamed(whose, method):
             return worker.do(work, call.remaining)
     finally:
+        call.abandon()
         worker.leave()
 
 

@@ -3,6 +3,7 @@ Plugins are guests: real little distributions, installed by pip, most of them br
 whose fault it is.
 """
 
+import inspect
 import json
 import locale
 import logging
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from llmcli import guests
+from llmcli.provider import HTTPProvider, NativeProvider, Provider
 from tests.packages import Environment, Package, provider
 from tests.program import Done, Program, shell_status
 from tests.servers import Server, answers, completion, says
@@ -589,6 +591,15 @@ def test_a_wrong_list_of_a_native_plugin_exits_8(among: Program) -> None:
     done = among("models", "list", "wrong")
 
     assert (done.status, f"{WHOSE}failed in models(): TypeError" in done.err) == (8, True)
+
+
+@pytest.mark.fault(101)
+@pytest.mark.parametrize("kind", [HTTPProvider, NativeProvider])
+def test_no_method_of_the_contract_is_left_unguarded(kind: type[Provider]) -> None:
+    cls = guests.guarded(type("It", (kind,), {"id": "it", "name": "It"}), "it", "it")
+    methods = {name for name, value in inspect.getmembers(kind, callable) if not name.startswith("_")}
+
+    assert [name for name in methods if getattr(cls, name).__module__ != guests.__name__] == []
 
 
 # --- what hangs -----------------------------------------------------------------------------------
