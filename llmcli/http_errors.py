@@ -63,6 +63,9 @@ _CONTEXT = (
     "exceeds the context length",
     "exceeded max context length",
     "longer than the context length",
+    "`inputs` tokens + `max_new_tokens` must be <=",  # text-generation-inference, and Together
+    "`inputs` must have less than",
+    "too many tokens: ",  # Cohere
 )
 _MODEL = (
     "model_not_found",
@@ -71,6 +74,7 @@ _MODEL = (
     "model not exist",
     "supported api model names",
     "not supported by any provider",
+    "not supported by provider",
     "invalid model",
     "unknown model",
     "model not found",
@@ -85,6 +89,18 @@ _MODEL_PATTERN = (
     r"|^model: \S+$"  # all that Anthropic says of a model that it does not have
 )
 _KEY = ("api key not valid", "api_key_invalid", "bad or missing authentication", "invalid api key", "wrong_api_key")
+_UNKNOWN_CALLER = (
+    "authentication_error",
+    "authentication failed",
+    "authentication_failed",
+    "auth_failed",
+    "auth_error",
+    "invalid token",
+    "invalid_token",
+    "not authenticated",
+    "unauthenticated",
+    "unauthorized",
+)  # said under status 200: elsewhere the status says it
 _OVERLOAD = ("overloaded", "rate_limit_error", "rate_limit_exceeded")
 _CODE_NAMES = ("code", "type", "error_type", "status", "reason")
 _PARAMETER = (
@@ -267,7 +283,8 @@ def classify(status: int, body: ErrorBody, headers: Mapping[str, str]) -> LlmErr
         )
     if status in (200, 400, 413, 422) and said(_CONTEXT):
         return made(ContextTooLong, f"the prompt is too long for the model: {body.message}")
-    if status == 401 or status == 498 or (status == 400 and any(word in words for word in _KEY)):
+    refused = (status in (200, 400) and said(_KEY)) or (status == 200 and said(_UNKNOWN_CALLER))
+    if status in (401, 498) or refused:
         return made(AuthenticationFailed, f"the provider does not accept the key: {body.message}")
     if status == 403:
         return made(AuthenticationFailed, f"the provider refuses this key or region: {body.message}")

@@ -389,6 +389,9 @@ CONTEXT = [
     pytest.param(400, "The prompt is longer than the model's context length", None, id="longer"),
     pytest.param(400, "Current length is 10000 while limit is 8192", None, id="Cerebras"),
     pytest.param(400, "prompt is too long: 210000 tokens > 200000 maximum", None, id="Anthropic"),
+    pytest.param(422, "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096", None, id="TGI"),
+    pytest.param(422, "`inputs` must have less than 4096 tokens. Given: 5000", None, id="TGI, the prompt alone"),
+    pytest.param(400, "too many tokens: the total number of tokens in the prompt cannot exceed 4081", None, id="Cohere"),
     pytest.param(413, "prompt is too long", None, id="413"),
     pytest.param(422, "maximum context length", None, id="422"),
 ]
@@ -409,6 +412,7 @@ MODEL = [
     pytest.param(400, "Model Not Exist", "invalid_request_error", id="DeepSeek"),
     pytest.param(400, "The supported API model names are a or b, but you passed x.", None, id="DeepSeek, newer"),
     pytest.param(400, "The requested model is not supported by any provider", "model_not_supported", id="HF router"),
+    pytest.param(400, "Model x not supported by provider hf-inference", None, id="HF hub"),
     pytest.param(400, "no", 20012, id="SiliconFlow"),
     pytest.param(400, "模型不存在", "1211", id="Zhipu"),
     pytest.param(400, "gone", "model_decommissioned", id="Groq"),
@@ -532,6 +536,9 @@ IN_STREAM = {
     "context": ({"error": {"message": "what", "code": "context_length_exceeded"}}, ContextTooLong),
     "model": ({"error": {"message": "what", "code": "model_not_found"}}, UnknownModel),
     "key": ({"error": {"message": "what", "code": 401}}, AuthenticationFailed),
+    "Anthropic, key": (anthropic("authentication_error"), AuthenticationFailed),
+    "key, by a code": ({"type": "error", "code": "unauthorized", "message": "what"}, AuthenticationFailed),
+    "key, in plain words": ({"type": "error", "error": "Invalid token"}, AuthenticationFailed),
     "Mistral": ({"object": "error", "message": "what", "code": 400}, RequestRejected),
     "any truthy value": ({"error": True}, ProviderFailed),
 }
