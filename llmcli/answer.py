@@ -386,6 +386,10 @@ class _Native(NamedTuple):
         """See `NativeCall`."""
         self.deadlines.kept_alive()
 
+    def abandon(self) -> None:
+        """See `NativeCall`."""
+        self.deadlines.abandon()
+
     def log(self, event: str, /, **fields: object) -> None:
         """See `NativeCall`."""
         self.tell(event, **fields)

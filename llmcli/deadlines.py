@@ -8,7 +8,7 @@ late. Here time is bounded by what matters: being connected, the first event, th
 import time
 from collections.abc import Callable
 
-from llmcli.errors import TimedOut
+from llmcli.errors import NetworkFailed, TimedOut
 from llmcli.types import Timeouts
 
 KEEP_ALIVE_FACTOR = 5  # keep-alives may stretch the wait for an event up to this many times
@@ -35,6 +35,7 @@ class Deadlines:
         self._began = 0.0
         self._begun = False
         self._graced = False
+        self._abandoned = False
 
     def connecting(self) -> None:
         """A connection is being made: DNS, every address, proxy and TLS share one deadline."""
@@ -57,13 +58,23 @@ class Deadlines:
         """The end marker was seen; whatever else the server has to say may take a moment, not more."""
         self._set("linger", LINGER)
 
+    def abandon(self) -> None:
+        """Nobody waits for the answer any more; whoever still does, in another thread, is to stop."""
+        self._abandoned = True
+
     def parting(self) -> None:
         """Only the last word is left to say, for which there is a moment even when all other time is over."""
+        self._abandoned = False
         self._total_at = None
         self._set("linger", PARTING)
 
     def remaining(self) -> float | None:
-        """Seconds until the deadline, `None` for ever. Raises `TimedOut` when it has passed."""
+        """
+        Seconds until the deadline, `None` for ever. Raises `TimedOut` when it has passed, `NetworkFailed` when the
+        answer was abandoned.
+        """
+        if self._abandoned:
+            raise NetworkFailed("the answer was abandoned", retryable=False)
         if not self._begun:
             self._begun, self._began = True, self._now()
             self._at = None if self._limit is None else self._began + self._limit

@@ -408,6 +408,9 @@ class NativeCall(Protocol):
     def kept_alive(self) -> None:
         """The service showed that it lives without saying anything: the wait may take longer, but not for ever."""
 
+    def abandon(self) -> None:
+        """Nobody waits for the answer any more: for who keeps a provider in another thread. It stops waiting."""
+
     def open(self, request: HttpRequest) -> AbstractContextManager[Opened]:
         """
         Ask a server to change the protocol (`Connection: Upgrade`); leaving the block closes the connection. Names,

@@ -29,6 +29,7 @@ from llmcli.types import HttpRequest
 WHOLE_LIMIT = 64 * 1024 * 1024  # bytes of an answer that comes whole
 ERROR_LIMIT = 256 * 1024  # bytes of an error answer that are read
 _READ_SIZE = 64 * 1024  # bytes of an upgraded connection that are taken at once
+_SLICE = 0.1  # seconds that an upgraded connection is waited for without looking up
 _WRITE_SIZE = 64 * 1024
 _GZIP = b"\x1f\x8b"  # how every gzip file begins
 _LIBRARIES = {"br": ("brotli", "brotlicffi"), "zstd": ("zstandard",)}  # what httpx needs beside itself, any of them
@@ -85,11 +86,17 @@ class Duplex:
         self._failed = failed
 
     def read(self) -> bytes:
-        """What has arrived; waits for it. Empty when the other side has hung up."""
-        try:
-            return self._stream.read(_READ_SIZE)
-        except _FAILURES as exc:
-            raise self._failed(exc) from exc
+        """
+        What has arrived; waits for it. Empty when the other side has hung up. The wait has slices, between which it is
+        seen that the call was abandoned.
+        """
+        while True:
+            try:
+                return self._stream.read(_READ_SIZE, _SLICE)
+            except httpcore.ReadTimeout:
+                continue
+            except _FAILURES as exc:
+                raise self._failed(exc) from exc
 
     def write(self, data: bytes) -> None:
         """Send all of it."""
@@ -108,7 +115,7 @@ class Duplex:
             self._stream.write(last)
             while self._stream.read(_READ_SIZE):
                 pass
-        except (*_FAILURES, TimedOut):
+        except (*_FAILURES, NetworkFailed):
             pass
 
 
@@ -633,11 +640,17 @@ class _Stream(httpcore.NetworkStream):
         self._before_wait = before_wait
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """What has arrived. After the deadline, what already lies in the socket may still be read once."""
+        """
+        What has arrived. After the deadline, what already lies in the socket may still be read once. Raises the HTTP
+        library's `ReadTimeout` when not the deadline but `timeout` has passed.
+        """
         self._before_wait()
         try:
-            return self._inner.read(max_bytes, self._deadlines.remaining())
-        except (httpcore.ReadTimeout, TimedOut):
+            left = self._deadlines.remaining()
+            return self._inner.read(max_bytes, left if timeout is None else min(timeout, left or timeout))
+        except (httpcore.ReadTimeout, TimedOut) as exc:
+            if timeout is not None and not isinstance(exc, TimedOut):
+                raise
             if self._deadlines.grace() and self._inner.get_extra_info("is_readable"):
                 return self._inner.read(max_bytes, 1.0)
             raise self._deadlines.expired() from None

@@ -10,7 +10,7 @@ import pytest
 
 from llmcli.answer import Call, native_call
 from llmcli.deadlines import Deadlines
-from llmcli.errors import NetworkFailed, ProviderFailed, TimedOut
+from llmcli.errors import LlmError, NetworkFailed, ProviderFailed, TimedOut
 from llmcli.provider import NativeCall, Opened
 from llmcli.providers.echo import Echo
 from llmcli.transport import Transport
@@ -23,16 +23,18 @@ UPGRADE = {"Connection": "Upgrade", "Upgrade": "shouting"}
 AGREED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: shouting\r\n\r\n"
 
 
-@contextmanager
-def opened(server: Server, transport: Transport | None = None, **timeouts: float) -> Iterator[Opened]:
-    """What a native provider gets that asks this server for another protocol."""
+def called(transport: Transport | None = None, **timeouts: float) -> NativeCall:
+    """A call as a native provider is handed it."""
     times = Timeouts(**timeouts)
     config = ProviderConfig("acme", headers={"X-Team": "blue"})
     deadlines = Deadlines(times, started=time.monotonic())
-    call: NativeCall = native_call(
-        Echo(config), Call(transport or Transport(env={}), timeouts=times), deadlines, stream=True
-    )
-    with call.open(HttpRequest("GET", server.url + "/talk", UPGRADE)) as answer:
+    return native_call(Echo(config), Call(transport or Transport(env={}), timeouts=times), deadlines, stream=True)
+
+
+@contextmanager
+def opened(server: Server, call: NativeCall | None = None) -> Iterator[Opened]:
+    """What a native provider gets that asks this server for another protocol."""
+    with (call or called()).open(HttpRequest("GET", server.url + "/talk", UPGRADE)) as answer:
         yield answer
 
 
@@ -81,7 +83,7 @@ def test_an_upgraded_connection_carries_bytes_in_both_directions(serve: Serve) -
 def test_an_upgraded_connection_is_encrypted_and_trusted_as_any(
     serve: Serve, tls: ssl.SSLContext, ca_file: str
 ) -> None:
-    with opened(serve(shout, tls=tls), Transport(env={}, ca_bundle=ca_file)) as answer:
+    with opened(serve(shout, tls=tls), called(Transport(env={}, ca_bundle=ca_file))) as answer:
         assert heard(answer, 6) == b"HELLO "
 
     with pytest.raises(NetworkFailed, match="not trusted"), opened(serve(shout, tls=tls)):
@@ -118,7 +120,7 @@ def test_a_connection_that_is_reset_after_the_upgrade_is_a_lost_one(serve: Serve
 
 
 def test_waiting_on_an_upgraded_connection_ends_at_the_deadline(serve: Serve) -> None:
-    with opened(serve(agree_and_be_silent), first=0.3) as answer:
+    with opened(serve(agree_and_be_silent), called(first=0.3)) as answer:
         assert answer.duplex is not None
         with pytest.raises(TimedOut, match="no answer began"):
             answer.duplex.read()
@@ -150,7 +152,7 @@ def test_the_last_word_arrives_although_what_the_server_said_is_unread(serve: Se
 
 def test_the_last_word_arrives_even_after_the_deadline(serve: Serve) -> None:
     chatter = Chatter()
-    with opened(serve(chatter), first=0.3) as answer:
+    with opened(serve(chatter), called(first=0.3)) as answer:
         assert answer.duplex is not None
         with pytest.raises(TimedOut):
             heard(answer, 1_000_000)
@@ -175,3 +177,28 @@ def test_leaving_the_block_closes_the_connection(serve: Serve) -> None:
         pass
 
     assert server.connections[0].gone.wait(10)
+
+
+def test_who_waits_in_another_thread_stops_when_the_call_is_abandoned_and_can_say_a_last_word(serve: Serve) -> None:
+    chatter, call = Chatter(), called()
+    with opened(serve(chatter), call) as answer:
+        duplex, errors = answer.duplex, list[LlmError]()
+        assert duplex is not None
+
+        def wait() -> None:
+            try:
+                while duplex.read():
+                    pass
+            except LlmError as exc:
+                errors.append(exc)
+            duplex.part(b"goodbye")
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        call.abandon()
+        waiting.join(10)
+
+        assert [error.message for error in errors] == ["the answer was abandoned"]
+
+    assert chatter.left.wait(10)
+    assert chatter.heard == b"goodbye"
