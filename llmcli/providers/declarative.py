@@ -7,6 +7,7 @@ can be wrong with it without an answer is found when the provider is made, befor
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 from urllib.parse import quote
@@ -91,10 +92,13 @@ class Declarative(HTTPProvider):
         chat, stream = self.tables(config)
         self._chat = self._map(chat, "chat", text="content")
         self._stream = self._map(stream, "stream", text="delta") if stream else None
-        self._paths = {False: _path(chat, self._place("chat")), True: _path(stream, self._place("stream"))}
+        self._paths = {False: self._path(chat, "chat"), True: self._path(stream, "stream")}
         self._requests = self.requests(chat, stream)
         self._new_framing = _framing(stream, self._place("stream")) if stream else SSE
         self._listed = as_object(config.own.get("models_list"))
+        self._models_path = self._path(self._listed, "models_list", place="cursor")
+        self._health = as_object(config.own.get("health"))
+        self._health_path = self._path(self._health, "health", place="")
         self._models = self._expression(self._listed, "models_list.models")
         self._next = self._expression(self._listed, "models_list.next")
         if stream and "end" not in stream:
@@ -102,6 +106,8 @@ class Declarative(HTTPProvider):
                 f"{self._place('stream')}.end is missing: how the stream shows that it is whole",
                 hint='an expression that is true at the end (`end = "done"`), a sentinel ("[DONE]"), or "eof"',
             )
+        if self._listed and self._models is None:
+            raise ConfigurationError(f"{self._place('models_list')}.models is missing: the expression that finds them")
         maps = [each for each in (self._chat, self._stream) if each is not None]
         self.capabilities = Capabilities(
             stream=bool(stream),
@@ -186,14 +192,13 @@ class Declarative(HTTPProvider):
         """See `HTTPProvider.models_request`."""
         if not self._listed:
             return None
-        path = str(self._listed.get("path", "")).replace("{cursor}", quote(cursor or "", safe=""))
+        path = self._models_path.replace("{cursor}", quote(cursor or "", safe=""))
         return HttpRequest("GET", self.url(path), {"Accept": "application/json"})
 
     def read_models(self, document: object) -> ModelPage:
         """See `HTTPProvider.read_models`."""
         self._chat.check_error(document)
-        if self._models is None:
-            raise ConfigurationError(f"{self._place('models_list')}.models is missing: the expression that finds them")
+        assert self._models is not None  # or `models_request` would have asked for nothing
         found = self._models.find(document)
         if not isinstance(found, list):
             raise self._models.wrong(document, found, "a list")
@@ -203,8 +208,7 @@ class Declarative(HTTPProvider):
 
     def health_request(self) -> HttpRequest | None:
         """See `HTTPProvider.health_request`."""
-        table = as_object(self.config.own.get("health"))
-        return HttpRequest("GET", self.url(str(table.get("path", "")))) if table else None
+        return HttpRequest("GET", self.url(self._health_path)) if self._health else None
 
     # --- tables ---
 
@@ -214,19 +218,23 @@ class Declarative(HTTPProvider):
     def _map(self, table: Table, name: str, *, text: str) -> AnswerMap:
         return answer_map(table, self._place(name), text=text)
 
+    def _path(self, table: Table, name: str, *, place: str = "model") -> str:
+        """The path of a table, in which only one name may stand in braces."""
+        path, where = str(table.get("path", "")), f"{self._place(name)}.path"
+        if path and not path.startswith(("/", "?")):
+            raise ConfigurationError(f"{where} should begin with `/`, and not be {json.dumps(path)}")
+        strange = next((each for each in re.findall(r"\{(\w*)\}", path) if each != place), None)
+        if strange is not None:
+            known = f"there is only {{{place}}}" if place else "there is none in this one"
+            raise ConfigurationError(f"{where}: unknown name {{{strange}}}; {known}")
+        return path
+
     def _expression(self, table: Table, dotted: str, roots: tuple[str, ...] | None = None) -> Expression | None:
         name = dotted.rpartition(".")[2]
         if name not in table:
             return None
         failing = ConfigurationError if roots else ProviderFailed
         return Expression(str(table[name]), self._place(dotted), roots=roots, failing=failing)
-
-
-def _path(table: Table, place: str) -> str:
-    path = str(table.get("path", ""))
-    if path and not path.startswith(("/", "?")):
-        raise ConfigurationError(f"{place}.path should begin with `/`, and not be {json.dumps(path)}")
-    return path
 
 
 def _framing(table: Table, place: str) -> Callable[[], Framing]:

@@ -48,7 +48,6 @@ ANSWER_KEYS: Mapping[str, ConfigKey] = {
 """The keys of a table that says how an answer is read, besides the one for the text itself."""
 
 _USAGE = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
-_NAMED_ERRORS = ("error", "error_status", "error_retryable")
 
 # The words of the APIs that we know, in lower case; whatever else an API says is `other`, and shown.
 _REASONS: Mapping[str, FinishReason] = {
