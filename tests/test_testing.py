@@ -6,16 +6,20 @@ that it finds, saying what to change.
 import json
 import os
 import socket
+import subprocess
 import sys
+import textwrap
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from llmcli.errors import LlmError, ProviderFailed, RequestRejected
+import llmcli.testing
+from llmcli.errors import LlmError, NetworkFailed, ProviderFailed, RequestRejected
 from llmcli.framing import Framing, JsonLines, Record, as_object, parse_json
 from llmcli.provider import Capabilities, HTTPProvider, NativeCall, Option, Reader, Setting, with_key
 from llmcli.testing import CHECKS, Failure, Result, Samples, Subject, run, sse
@@ -110,6 +114,21 @@ class DefaultOfLastYear(Acme):
 class FirstPageOnly(Acme):
     def read_models(self, document: object) -> ModelPage:
         return super().read_models(document)._replace(next=None)
+
+
+@mutant("what-is-declared-is-shown", "declare it there")
+class DeclaresLate(Acme):
+    def __init__(self, config: ProviderConfig) -> None:
+        super().__init__(config)
+        self.quirks = ("It is slow.",)  # type: ignore[misc]
+
+
+class NamesOnly(AcmeSocket):
+    def models(self, call: NativeCall) -> Any:
+        return ["acme-1"]
+
+
+MUTANTS["the-models-are-told"] = Subject(NamesOnly), "should yield Model"
 
 
 # --- what is sent ---------------------------------------------------------------------------------
@@ -566,6 +585,30 @@ class WaitsForEver(AcmeSocket):
         return connection.recv(65536)
 
 
+@mutant("a-silent-service-is-given-up", "wait with call.sleep and call.remaining")
+class TakesAnythingForABreak(AcmeSocket):
+    def receive(self, connection: socket.socket, call: NativeCall) -> bytes:
+        try:
+            return super().receive(connection, call)
+        except LlmError as exc:
+            raise NetworkFailed("the connection broke") from exc
+
+
+@mutant("a-broken-connection-is-incomplete", "only at the end marker")
+class TakesABreakForTheEnd(AcmeSocket):
+    def stream(self, request: ChatRequest, call: NativeCall) -> Iterator[Event]:
+        try:
+            yield from super().stream(request, call)
+        except NetworkFailed:
+            yield Finish("stop")
+
+
+@mutant("a-service-that-is-gone-is-a-network-error", "raise an LlmError")
+class TranslatesNothing(AcmeSocket):
+    def connected(self, address: tuple[str, int], call: NativeCall) -> socket.socket:
+        return socket.create_connection(address, call.remaining())
+
+
 @mutant("a-cancelled-answer-closes-the-connection", "close it in a `finally`")
 class LeavesItOpen(AcmeSocket):
     left: ClassVar[list[socket.socket]] = []
@@ -610,8 +653,8 @@ def test_a_good_adapter_passes(subject: Subject) -> None:
 
 
 def test_a_good_adapter_with_all_samples_is_checked_in_everything() -> None:
-    checked = {each.id for subject in (GOOD, GOOD._replace(provider=Optioned)) for each in run(subject)
-               if each.status == "ok"}  # fmt: skip
+    subjects = (GOOD, GOOD._replace(provider=Optioned), GOOD_SOCKET, Subject(AcmeSocket))
+    checked = {each.id for subject in subjects for each in run(subject) if each.status == "ok"}
     assert checked == {check.id for check in CHECKS}
 
 
@@ -626,3 +669,122 @@ def test_a_check_finds_its_mistake_and_says_what_to_change(check_id: str) -> Non
     assert found.status == "failed"
     assert says in found.message
     assert "\n" not in found.message
+
+
+# --- as an author uses it -------------------------------------------------------------------------
+
+
+def python(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """A Python of its own, which finds our tests and what lies in the folder."""
+    path = os.pathsep.join([str(folder), str(Path(__file__).parent.parent)])
+    command = [sys.executable, *args]
+    return subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+
+
+def outcome_of(folder: Path, source: str) -> str:
+    """What pytest says of a file with tests."""
+    (folder / "test_conformance.py").write_text(textwrap.dedent(source), "utf-8")
+    return python(folder, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "test_conformance.py").stdout
+
+
+def test_the_example_of_the_manual_runs_as_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "llmcli_acme.py").write_text(
+        "from llmcli.provider import Capabilities\n"
+        "from tests.wire_samples import acme\n"
+        "class Acme(acme.Acme):\n"
+        "    capabilities = Capabilities()\n"
+    )
+    manual = (llmcli.testing.__doc__ or "").split("# tests/test_conformance.py\n")[1].split("\nA sample is")[0]
+    outcome = outcome_of(tmp_path, manual)
+    assert "failed" not in outcome
+    assert "PASSED test_conformance.py::TestAcme::test_conforms[the-usage-is-read]" in outcome
+
+
+def test_a_mistake_is_a_failed_test_that_says_what_to_change_and_no_traceback(tmp_path: Path) -> None:
+    source = """
+        from llmcli.testing.conformance import HTTPConformance
+        from tests.wire_samples import acme
+
+        class Acme(acme.Acme):
+            known_models = ("acme-2",)
+
+        class TestAcme(HTTPConformance):
+            provider = Acme
+            samples = acme.SAMPLES
+            waived = {"the-usage-is-read": "it counts in another way"}
+    """
+    outcome = outcome_of(tmp_path, source)
+    assert "default_model = 'acme-1' is not among known_models: acme-2" in outcome
+    assert "Traceback" not in outcome
+    assert "def the_default_model_is_known" not in outcome
+    assert "it counts in another way" in outcome
+    assert "1 failed" in outcome
+
+
+def test_a_check_that_does_not_exist_cannot_be_waived(tmp_path: Path) -> None:
+    source = """
+        from llmcli.testing.conformance import HTTPConformance
+        from tests.wire_samples import acme
+
+        class TestAcme(HTTPConformance):
+            provider = acme.Acme
+            samples = acme.SAMPLES
+            waived = {"the-usage-is-raed": "a slip of the pen"}
+    """
+    assert "waived, but there is no such check: the-usage-is-raed" in outcome_of(tmp_path, source)
+
+
+def test_a_native_provider_is_tested_over_its_authors_server(tmp_path: Path) -> None:
+    source = """
+        from contextlib import contextmanager
+        from llmcli.testing.conformance import NativeConformance
+        from tests.wire_samples import acme
+
+        class TestAcmeSocket(NativeConformance):
+            provider = acme.AcmeSocket
+            samples = acme.as_lines(acme.SAMPLES)
+
+            @contextmanager
+            def serve(self, records, *, stay):
+                with acme.serve(records, stay=stay) as server:
+                    yield server
+    """
+    outcome = outcome_of(tmp_path, source)
+    assert "failed" not in outcome
+    assert "PASSED test_conformance.py::TestAcmeSocket::test_conforms[a-stalled-answer-ends-in-time]" in outcome
+
+
+def test_the_kit_without_pytest_loads_neither_pytest_nor_a_server(tmp_path: Path) -> None:
+    done = python(tmp_path, "-c", "import sys, llmcli.testing; print(*sys.modules)")
+    assert {"pytest", "_pytest", "pytest_httpserver", "werkzeug", "http.server"}.isdisjoint(done.stdout.split())
+
+
+def test_without_samples_what_needs_none_is_checked() -> None:
+    results = {each.id: each for each in run(Subject(Acme), connect=False)}
+    assert results["the-key-stands-only-in-its-place"].status == "ok"
+    assert results["a-status-decides-without-words"].status == "ok"
+    assert results["the-usage-is-read"] == Result(
+        "the-usage-is-read", "The token counts are those that the API told", "skipped", "no samples were given"
+    )
+    assert "a-redirect-is-not-followed" not in results
+
+
+@pytest.mark.parametrize(
+    ("samples", "check_id", "says"),
+    [
+        (SAMPLES._replace(thinking=None), "thinking-is-read", "give Samples.thinking, or declare thinking=False"),
+        (SAMPLES._replace(tool_calls=None), "tool-calls-are-read", "give Samples.tool_calls, or declare tools=False"),
+        (SAMPLES._replace(models=()), "models-are-listed", "give Samples.models"),
+        (SAMPLES._replace(errors=()), "errors-are-told-apart", "Samples.errors is empty"),
+    ],
+)
+def test_a_sample_of_what_is_declared_is_missed(samples: Samples, check_id: str, says: str) -> None:
+    found = result(Subject(Acme, samples), check_id)
+    assert found.status == "failed"
+    assert says in found.message
+
+
+def test_the_checks_stand_in_one_order_with_ids_and_titles_of_their_own() -> None:
+    assert len({check.id for check in CHECKS}) == len({check.title for check in CHECKS}) == len(CHECKS)
+    assert CHECKS[0].id == "the-class-is-a-provider"
+    assert all(check.title[0].isupper() and not check.title.endswith(".") for check in CHECKS)

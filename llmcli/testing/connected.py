@@ -4,10 +4,10 @@ Checks over a real connection to a server on this machine: what only the transpo
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from llmcli.answer import answer
-from llmcli.errors import Incomplete, ProviderFailed
+from llmcli.errors import Incomplete, NetworkFailed, ProviderFailed, TimedOut
 from llmcli.provider import Provider
 from llmcli.testing.hearing import Heard, call, listen
 from llmcli.testing.local_server import Connection, LocalServer, Script
@@ -70,6 +70,36 @@ def a_stalled_answer_ends_in_time(subject: Subject) -> None:
             "the server fell silent behind its text; that should be Incomplete after the idle timeout, but is "
             f"{heard.error!r}: tell text as it comes, end at the marker only, wait with call.sleep and call.remaining"
         )
+
+
+@check("any", connects=True)
+def a_silent_service_is_given_up(subject: Subject) -> None:
+    """A service that never begins to answer is given up as soon as the first timeout has passed"""
+    _sample(subject)
+    with _playing(subject, (), stay=True) as server:
+        provider = subject.made(server.base_url)
+        heard = _in_threads(1, lambda: listen(_events(subject, provider, _SHORT._replace(first=0.2))))[0]
+    if not isinstance(heard.error, TimedOut):
+        fail(f"the server said nothing; that should be TimedOut after the first timeout, but is {heard.error!r}: "
+             "wait with call.sleep and call.remaining")  # fmt: skip
+
+
+@check("any", connects=True)
+def a_broken_connection_is_incomplete(subject: Subject) -> None:
+    """A connection that breaks in the middle of an answer leaves it incomplete"""
+    sample = _sample(subject)
+    with _breaking(subject, _opening(sample)) as server:
+        heard = listen(_events(subject, subject.made(server.base_url)))
+    if not isinstance(heard.error, Incomplete):
+        fail(f"the connection broke behind some text; that should be Incomplete, but is {heard.error!r}: "
+             "yield Finish only at the end marker, and raise NetworkFailed for a lost connection")  # fmt: skip
+
+
+def _breaking(subject: Subject, records: Sequence[bytes]) -> AbstractContextManager[Played]:
+    """A server that sends these records and is gone."""
+    if subject.serve is not None:
+        return subject.serve(records, stay=False)
+    return LocalServer(lambda connection: connection.stream(records))
 
 
 @check("any", connects=True)
@@ -164,3 +194,17 @@ def a_redirect_is_not_followed(subject: Subject) -> None:
 def _redirects(url: str) -> Script:
     head = f"HTTP/1.1 302 Found\r\nLocation: {url}/\r\nContent-Length: 0\r\n\r\n"
     return lambda connection: connection.send(head.encode())
+
+
+@check("native", connects=True)
+def a_service_that_is_gone_is_a_network_error(subject: Subject) -> None:
+    """A service that cannot be reached is an error of the network"""
+    sample = _sample(subject)
+    if subject.serve is None:
+        skip("the provider runs in this process")
+    with subject.serve(sample.stream, stay=False) as server:
+        gone = server.base_url
+    heard = listen(_events(subject, subject.made(gone)))
+    if not isinstance(heard.error, NetworkFailed):
+        fail(f"nobody listens there any more; that should be NetworkFailed, but is {heard.error!r}: translate the "
+             "errors of the library")  # fmt: skip

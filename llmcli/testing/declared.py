@@ -3,12 +3,16 @@ Checks of what a provider's class declares: it is what the program shows, and wh
 """
 
 import re
+from contextlib import ExitStack
 
+from llmcli.answer import native_call
+from llmcli.deadlines import Deadlines
 from llmcli.errors import LlmError
 from llmcli.framing import decode_body, parse_json
 from llmcli.provider import ApiKey, Capabilities, ConfigKey, HTTPProvider, NativeProvider, Option, Provider, Setting
-from llmcli.testing.hearing import crashed
+from llmcli.testing.hearing import call, crashed
 from llmcli.testing.subject import Subject, check, fail, skip
+from llmcli.transport import Transport
 from llmcli.types import ChatRequest, ProviderConfig
 
 
@@ -59,6 +63,15 @@ def declarations_are_well_formed(subject: Subject) -> None:
     url = subject.provider.default_base_url
     if url is not None and (not re.match(r"[a-z]+://", url) or url.endswith("/")):
         fail(f"default_base_url = {url!r} should be a URL with its scheme and without a slash at its end")
+
+
+@check("any")
+def what_is_declared_is_shown(subject: Subject) -> None:
+    """What the class declares, which is shown, is what its providers hold to"""
+    provider = subject.made()
+    for name in ("api_key", "settings", "options", "config_keys", "known_models", "quirks"):
+        if getattr(provider, name) != getattr(subject.provider, name):
+            fail(f"{name} is changed when the provider is made, but that of the class is shown: declare it there")
 
 
 @check("any")
@@ -154,3 +167,26 @@ def models_are_listed(subject: Subject) -> None:
                  + ("there is no other page" if last else "it should be the cursor of the next"))  # fmt: skip
     if tuple(ids) != given.model_ids:
         fail(f"read_models() should find {', '.join(given.model_ids)}; it found {', '.join(ids) or 'none'}")
+
+
+@check("native")
+def the_models_are_told(subject: Subject) -> None:
+    """The models are told, each with its id"""
+    given = subject.samples
+    with ExitStack() as stack:
+        provider = subject.made()
+        if subject.serve is not None:
+            pages = given.models if given is not None else ()
+            if not pages:
+                skip("Samples.models is not given")
+            provider = subject.made(stack.enter_context(subject.serve(pages, stay=False)).base_url)
+        if not isinstance(provider, NativeProvider):
+            skip("the provider is spoken to over HTTP")
+        connection = call(Transport(env={}), stream=False)
+        deadlines = Deadlines(connection.timeouts, started=connection.started)
+        ids = [getattr(model, "id", None) for model in provider.models(native_call(
+            provider, connection, deadlines, stream=False))]  # fmt: skip
+    if not all(isinstance(name, str) and name for name in ids):
+        fail(f"models() should yield Model(id), but yields {ids}")
+    if given is not None and given.model_ids and tuple(ids) != given.model_ids:
+        fail(f"models() should yield {', '.join(given.model_ids)}, but yields {ids}")

@@ -193,13 +193,19 @@ class AcmeSocket(NativeProvider):
 
     def stream(self, request: ChatRequest, call: NativeCall) -> Iterator[Event]:
         address = urlsplit(call.base_url or "")
-        with socket.create_connection((address.hostname or "", address.port or 0), call.remaining()) as connection:
+        with self.connected((address.hostname or "", address.port or 0), call) as connection:
             connection.sendall(json_line(chat_body(request, stream=True)))
             framing, reader = JsonLines(), self.reader_class()
             while data := self.receive(connection, call):
                 for record in framing.feed(data):
                     yield from reader.feed(record)
         raise NetworkFailed("the connection was closed")
+
+    def connected(self, address: tuple[str, int], call: NativeCall) -> socket.socket:
+        try:
+            return socket.create_connection(address, call.remaining())
+        except OSError as exc:
+            raise NetworkFailed(f"no connection: {exc}") from exc
 
     def receive(self, connection: socket.socket, call: NativeCall) -> bytes:
         """The next bytes. `remaining` raises when the time is over."""
@@ -313,6 +319,8 @@ def as_lines(samples: Samples) -> Samples:
         errors=(failed,),
         error_in_stream=failed,
         error_whole=None,
+        models=(),
+        model_ids=(),
         unknown=json_line({"type": "unknown"}),
     )
 
