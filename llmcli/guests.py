@@ -10,14 +10,16 @@ Ctrl-C need not wait for it. Built-in providers pay for none of this.
 import locale
 import logging
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, ClassVar, TypeVar, cast, get_args
+from urllib.parse import urlsplit
 
-from llmcli.errors import BrokenPlugin, LlmError, ProviderFailed
+from llmcli.errors import EXIT_STATUSES, BrokenPlugin, LlmError, ProviderFailed
 from llmcli.framing import Framing, Record
 from llmcli.provider import (
     ApiKey,
@@ -55,6 +57,7 @@ _CLOSING = 1.0  # seconds that a guest has to close what it opened
 _LAST_MOMENT = 0.5  # seconds that a guest has behind a deadline to say so itself
 _LONGEST_QUOTE = 300  # characters of a guest's error or value that we show
 _END = object()
+_REQUEST = "an HttpRequest with an http URL, headers of texts and a body of bytes"
 
 _T = TypeVar("_T")
 
@@ -96,10 +99,24 @@ def _blamed(whose: str, method: str) -> Iterator[None]:
     """Whatever is raised here is the guest's own, unless it is one of our errors or a signal."""
     try:
         yield
-    except (LlmError, Interrupted, GeneratorExit):
+    except (Interrupted, GeneratorExit):
         raise
     except BaseException as exc:
+        if _is_error(exc):
+            raise
         raise failed(whose, method, exc) from exc
+
+
+def _is_error(value: object) -> bool:
+    """Whether a value is an error that can be shown and acted on; one without an exit status of its own is none."""
+    return (
+        isinstance(value, LlmError)
+        and value.status in EXIT_STATUSES
+        and value.status not in (0, LlmError.status)
+        and isinstance(value.message, str)
+        and _all_text(text for text in (value.hint, value.provider, value.request_id) if text is not None)
+        and all(isinstance(number, int | float | None) for number in (value.http_status, value.retry_after))
+    )
 
 
 def _wrong(whose: str, method: str, value: object, expected: str) -> ProviderFailed:
@@ -115,8 +132,8 @@ def _said(whose: str, method: str, value: _T, fits: Callable[[_T], bool], expect
 
 
 def _shown(value: object) -> str:
-    """A value of ours with a wrong field is shown whole, any other by its type."""
-    if value is None or not isinstance(value, tuple):
+    """An event with a wrong field is shown whole, any other value by its type: a request would show the key."""
+    if value is None or type(value) not in _EVENTS:
         return "None" if value is None else type(value).__name__
     try:
         return repr(value)[:_LONGEST_QUOTE]
@@ -161,10 +178,20 @@ def _json_object(value: object) -> bool:
 def _is_request(value: object) -> bool:
     return (
         isinstance(value, HttpRequest)
-        and _all_text((value.method, value.url))
+        and isinstance(value.method, str)
+        and _is_url(value.url)
         and _mapping_of(str)(value.headers)
         and (value.body is None or isinstance(value.body, bytes))
     )
+
+
+def _is_url(value: object) -> bool:
+    if not isinstance(value, str) or re.fullmatch(r"https?://[!-~]+", value) is None:
+        return False
+    try:
+        return bool(urlsplit(value).hostname)
+    except ValueError:
+        return False
 
 
 def _is_model(value: object) -> bool:
@@ -372,9 +399,11 @@ def _misconfigured(whose: str) -> Iterator[None]:
     """A guest may refuse its configuration with an error of ours; any other is its own mistake."""
     try:
         yield
-    except (LlmError, Interrupted):
+    except Interrupted:
         raise
     except BaseException as exc:
+        if _is_error(exc):
+            raise
         raise BrokenPlugin(f"the plugin {whose} cannot be configured: {told(exc)}") from exc
 
 
@@ -387,22 +416,22 @@ class _HTTPGuest(_Guest, HTTPProvider):
     def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
         with _blamed(self._llmcli_whose, "chat_request"):
             wire = super().chat_request(request, stream=stream)  # type: ignore[safe-super]  # the guest's
-        return _said(self._llmcli_whose, "chat_request", wire, _is_request, "an HttpRequest")
+        return _said(self._llmcli_whose, "chat_request", wire, _is_request, _REQUEST)
 
     def models_request(self, cursor: str | None = None) -> HttpRequest | None:
         with _blamed(self._llmcli_whose, "models_request"):
             wire = super().models_request(cursor)
-        return _said(self._llmcli_whose, "models_request", wire, _is_request_or_none, "an HttpRequest or None")
+        return _said(self._llmcli_whose, "models_request", wire, _is_request_or_none, f"{_REQUEST} or None")
 
     def health_request(self) -> HttpRequest | None:
         with _blamed(self._llmcli_whose, "health_request"):
             wire = super().health_request()
-        return _said(self._llmcli_whose, "health_request", wire, _is_request_or_none, "an HttpRequest or None")
+        return _said(self._llmcli_whose, "health_request", wire, _is_request_or_none, f"{_REQUEST} or None")
 
     def authorize(self, request: HttpRequest, key: str) -> HttpRequest:
         with _blamed(self._llmcli_whose, "authorize"):
             wire = super().authorize(request, key)
-        return _said(self._llmcli_whose, "authorize", wire, _is_request, "an HttpRequest")
+        return _said(self._llmcli_whose, "authorize", wire, _is_request, _REQUEST)
 
     def framing(self) -> Framing:
         with _blamed(self._llmcli_whose, "framing"):
@@ -426,7 +455,7 @@ class _HTTPGuest(_Guest, HTTPProvider):
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
         with _blamed(self._llmcli_whose, "read_error"):
             error = super().read_error(status, headers, body)
-        return _said(self._llmcli_whose, "read_error", error, lambda value: isinstance(value, LlmError), "an LlmError")
+        return _said(self._llmcli_whose, "read_error", error, _is_error, "an LlmError with an exit status")
 
     def findings(self, record: Record, *, stream: bool) -> Mapping[str, Json]:
         with _blamed(self._llmcli_whose, "findings"):

@@ -108,11 +108,16 @@ def stream(self, request, call):
         "number": lambda: 5,
         "raises": lambda: {}["what"],
         "refuses": lambda: self.refuse(),
+        "vague": lambda: self.vague(),
         "hangs": lambda: time.sleep(3600),
     }.get(request.model, lambda: self.events(request.model, call))()
 
 def refuse(self):
     raise RequestRejected("no, says the plugin")
+
+def vague(self):
+    class Vague(LlmError): pass
+    raise Vague("something")
 
 def events(self, model, call):
     if model.startswith("late-"):
@@ -153,7 +158,8 @@ api_key = ApiKey(required=False)
 
 def wrong(self, method, good):
     place, _, value = self.base_url.rpartition("/")[2].partition("-")
-    return {"none": None, "dict": {}, "raises": 0}[value] if place == method and (value != "raises" or 1/0) else good()
+    values = {"none": None, "dict": {}, "raises": 0, "url": HttpRequest("POST", "http://[::1")}
+    return values[value] if place == method and (value != "raises" or 1/0) else good()
 
 def chat_request(self, request, *, stream):
     return self.wrong("chat_request", lambda: super(It, self).chat_request(request, stream=stream))
@@ -504,6 +510,7 @@ WRONG_VALUES = [
     ("metadata", "returned Metadata(values="),
     ("finish", "returned Finish(reason='end_turn', raw=None) from stream()"),
     ("raises", "failed in stream(): KeyError: 'what'"),
+    ("vague", "failed in stream(): Vague: something"),
     ("exits", "failed in stream(): SystemExit: 0"),
     ("interrupts", "failed in stream(): KeyboardInterrupt"),
 ]
@@ -550,6 +557,7 @@ def test_an_error_of_ours_stays_what_it_is(among: Program) -> None:
         ("chat_request-dict", "returned dict from chat_request(), expected an HttpRequest"),
         ("chat_request-none", "returned None from chat_request(), expected an HttpRequest"),
         ("chat_request-raises", "failed in chat_request(): ZeroDivisionError: division by zero"),
+        ("chat_request-url", "returned HttpRequest from chat_request(), expected an HttpRequest with an http URL"),
         ("framing-none", "returned None from framing(), expected a framing"),
         ("reader-none", "returned None from reader(), expected a Reader"),
         ("feed-none", "returned None from feed(), expected an iterator of events"),
