@@ -63,7 +63,7 @@ class GraphQLWebSocket(NativeProvider):
         self.capabilities = self._api.capabilities
         self.default_model = self._api.default_model
         self._init = _init(config)
-        self._payload("key", "model")
+        self._payload("key", "model")  # what is wrong with the expression is found now
 
     def check(self, request: ChatRequest) -> None:
         """See `Provider.check`."""
@@ -91,18 +91,18 @@ class GraphQLWebSocket(NativeProvider):
             return
 
     @contextmanager
-    def _connected(self, url: str, model: str, call: NativeCall) -> "Iterator[_Conversation]":
+    def _connected(self, url: str, model: str, call: NativeCall) -> "Iterator[Conversation]":
         """A connection that the server has acknowledged."""
         asked = HttpRequest("GET", re.sub("^http", "ws", url))
         if call.key and not (self._init is not None and self._init.uses("key")):
             asked = with_key(asked, self.api_key, call.key)
         with connect(call, asked.url, headers=asked.headers, subprotocols=tuple(PROTOCOLS)) as connection:
-            conversation = _Conversation(connection, call)
+            conversation = Conversation(connection, call)
             conversation.introduce(self._payload(call.key, model))
             self._await_acknowledgement(conversation)
             yield conversation
 
-    def _await_acknowledgement(self, conversation: "_Conversation") -> None:
+    def _await_acknowledgement(self, conversation: "Conversation") -> None:
         for kind, payload in conversation.messages():
             if kind == "connection_ack":
                 return
@@ -127,7 +127,7 @@ def _init(config: ProviderConfig) -> Expression | None:
     return Expression(text, place, roots=_INIT_ROOTS, failing=ConfigurationError)
 
 
-def _read(conversation: "_Conversation", reader: ResultReader, *, whole: bool) -> Iterator[Event]:
+def _read(conversation: "Conversation", reader: ResultReader, *, whole: bool) -> Iterator[Event]:
     """What the server says of the operation, up to its end. A query or mutation has one result, which is all of it."""
     for kind, payload in conversation.messages():
         if kind == conversation.protocol.result:
@@ -140,7 +140,7 @@ def _read(conversation: "_Conversation", reader: ResultReader, *, whole: bool) -
             return
 
 
-class _Conversation:
+class Conversation:
     """One connection, spoken over in the protocol that the server chose."""
 
     def __init__(self, connection: Connection, call: NativeCall) -> None:

@@ -9,20 +9,19 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 KEY = "gql-test-key"
 
 
-class Done:
+class Done(NamedTuple):
     """A run of the program that has ended."""
 
-    def __init__(self, done: "subprocess.CompletedProcess[bytes]") -> None:
-        self.status = done.returncode
-        self.out = done.stdout
-        self.err = done.stderr.decode()
+    status: int
+    out: bytes
+    err: str
 
     @property
     def json(self) -> Any:
@@ -36,11 +35,23 @@ class Program:
         self._home = home
 
     def __call__(self, table: str, *args: str) -> Done:
+        """A run to its end."""
+        with self.start(table, *args) as running:
+            out, err = running.communicate(timeout=60)
+        return Done(running.returncode, out, err.decode())
+
+    def start(self, table: str, *args: str) -> "subprocess.Popen[bytes]":
+        """A run that goes on meanwhile."""
         file = self._home / "config.toml"
         file.write_text(table)
-        command = [sys.executable, "-m", "llmcli", *args, "--config", str(file)]
         env = {"PATH": os.environ["PATH"], "HOME": str(self._home), "LANG": "C.UTF-8", "ACME_API_KEY": KEY}
-        return Done(subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=env, timeout=60))
+        return subprocess.Popen(
+            [sys.executable, "-m", "llmcli", *args, "--config", str(file)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
+        )
 
 
 @pytest.fixture

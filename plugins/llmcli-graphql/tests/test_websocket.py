@@ -1,6 +1,7 @@
 """The real program against a WebSocket server that speaks either protocol."""
 
 import json
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -326,6 +327,23 @@ def test_a_subscription_that_stalls_is_cancelled(llmcli: Any, speak: Speak) -> N
     done = ask(llmcli, speaker, "--idle-timeout", "0.3")
 
     assert (done.status, done.out) == (10, b"Yes")
+    assert speaker.ended.wait(10)
+    assert speaker.received[-1] == {"id": "1", "type": "complete"}
+
+
+def test_ctrl_c_cancels_the_operation(llmcli: Any, speak: Speak) -> None:
+    def waits(client: Client) -> None:
+        client.acknowledge()
+        client.token("Yes")
+        client.hear()
+
+    speaker = speak(waits)
+
+    with llmcli.start(table(speaker.url), "chat", "-p", "acme", "hi") as running:
+        assert running.stdout.read(3) == b"Yes"
+        running.send_signal(signal.SIGINT)
+
+    assert running.returncode == -signal.SIGINT
     assert speaker.ended.wait(10)
     assert speaker.received[-1] == {"id": "1", "type": "complete"}
 
