@@ -9,9 +9,10 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,6 +24,7 @@ from llmcli.errors import LlmError, NetworkFailed, ProviderFailed, RequestReject
 from llmcli.framing import Framing, JsonLines, Record, as_object, parse_json
 from llmcli.provider import Capabilities, HTTPProvider, NativeCall, Option, Reader, Setting, with_key
 from llmcli.testing import CHECKS, Failure, Result, Samples, Subject, run, sse
+from llmcli.testing.watching import watched
 from llmcli.types import (
     ChatRequest,
     Event,
@@ -34,6 +36,8 @@ from llmcli.types import (
     ProviderConfig,
     TextDelta,
     Thinking,
+    ThinkingDelta,
+    ThinkingEnd,
     ToolCall,
 )
 from tests.wire_samples.acme import SAMPLES, Acme, AcmeReader, AcmeSocket, as_lines, chat_body, serve
@@ -294,6 +298,22 @@ class StripsPieces(AcmeReader):
         return super().text(text.strip())
 
 
+@mutant("the-parts-stand-in-their-order", "Thinking, Text")
+class ThinksLast(AcmeReader):
+    def __init__(self) -> None:
+        super().__init__()
+        self.thoughts: list[Event] = []
+
+    def fields(self, answer: Mapping[str, Json]) -> Iterator[Event]:
+        for event in super().fields(answer):
+            if isinstance(event, ThinkingDelta | ThinkingEnd):
+                self.thoughts.append(event)
+            elif isinstance(event, Finish):
+                yield from [*self.thoughts, event]
+            else:
+                yield event
+
+
 @mutant("the-finish-reason-is-read", "map the API's word")
 class OneReason(AcmeReader):
     def __init__(self) -> None:
@@ -508,6 +528,12 @@ class ByWordsOnly(Acme):
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
         known = {failure.body: failure.error for failure in SAMPLES.errors}
         return known.get(body, RequestRejected)("the request is wrong")
+
+
+@mutant("another-way-is-tried-once", "return None when nothing is left")
+class NeverGivesUp(Acme):
+    def adapt(self, request: ChatRequest, error: LlmError) -> ChatRequest | None:
+        return request
 
 
 @mutant("an-error-page-is-an-error", "raise an LlmError")
@@ -757,6 +783,53 @@ def test_a_native_provider_is_tested_over_its_authors_server(tmp_path: Path) -> 
 def test_the_kit_without_pytest_loads_neither_pytest_nor_a_server(tmp_path: Path) -> None:
     done = python(tmp_path, "-c", "import sys, llmcli.testing; print(*sys.modules)")
     assert {"pytest", "_pytest", "pytest_httpserver", "werkzeug", "http.server"}.isdisjoint(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "reads",
+    [
+        lambda: os.environ["HOME"],
+        lambda: os.getenv("HOME"),
+        lambda: "HOME" in os.environ,
+        lambda: os.path.expanduser("~"),
+    ],
+)
+def test_however_the_environment_is_read_it_is_seen(reads: Callable[[], object]) -> None:
+    with watched() as seen:
+        reads()
+    assert set(seen.environment) == {"HOME"}
+    assert type(os.environ).__name__ == "_Environ", "it is as it was"
+
+
+@pytest.mark.parametrize(
+    "acts",
+    [
+        lambda: Path(__file__).read_bytes(),
+        lambda: list(Path(__file__).parent.iterdir()),
+        lambda: socket.getaddrinfo("127.0.0.1", 1),
+        lambda: subprocess.run(["true"], check=True),
+        lambda: time.sleep(0),
+    ],
+)
+def test_whatever_is_done_to_the_world_is_seen(acts: Callable[[], object]) -> None:
+    with watched() as seen:
+        acts()
+    assert seen.acts
+
+
+def test_what_others_do_meanwhile_is_not_seen() -> None:
+    with watched() as seen:
+        other = threading.Thread(target=lambda: (os.getenv("HOME"), time.sleep(0), Path(__file__).read_bytes()))
+        other.start()
+        other.join()
+    assert not seen.environment
+    assert not seen.acts
+
+
+def test_an_adapter_that_never_gives_up_does_not_go_on_for_ever() -> None:
+    found = result(Subject(NeverGivesUp, SAMPLES), "errors-are-told-apart")
+    assert found.status == "failed"
+    assert "adapt() must return None" in found.message
 
 
 def test_without_samples_what_needs_none_is_checked() -> None:

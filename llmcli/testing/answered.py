@@ -46,7 +46,7 @@ def _every_way(subject: Subject) -> Iterator[tuple[str, Answer, Heard]]:
     for name, sample in subject.given.answers().items():
         if sample.whole is not None and not subject.native:
             yield f"{name}, whole", sample, read_whole(subject, name, sample)
-        if (sample.stream or subject.in_process) and subject.made().capabilities.stream:
+        if (sample.stream or subject.in_process) and subject.streams:
             yield f"{name}, streamed", sample, read_streamed(subject, name, sample)
 
 
@@ -68,6 +68,18 @@ def _same_text(name: str, sample: Answer, heard: Heard) -> None:
     said = heard.reply().message.text
     if said != sample.text:
         fail(f"{name}: the text should be {sample.text!r}, but the TextDelta events say {said!r}")
+
+
+@check("any")
+def the_parts_stand_in_their_order(subject: Subject) -> None:
+    """Thinking, text and tool calls stand in the order in which they were said"""
+    for name, sample, heard in _every_way(subject):
+        said, found = (
+            ", ".join(type(part).__name__ for part in parts) or "nothing"
+            for parts in (sample.parts, heard.reply().message.parts)
+        )
+        if said != found:
+            fail(f"{name}: the parts should be {said}, but the events make {found}: yield them as they come")
 
 
 @check("any")
@@ -166,7 +178,7 @@ def _declared(subject: Subject, capability: str, name: str) -> Answer:
 def nothing_undeclared_is_told(subject: Subject) -> None:
     """What a provider does is what it declares"""
     capabilities = subject.made().capabilities
-    if not capabilities.stream and any(sample.stream for sample in subject.given.answers().values()):
+    if not subject.streams and any(sample.stream for sample in subject.given.answers().values()):
         fail("there are samples of streams, but capabilities say stream=False")
     for name, _, heard in _every_way(subject):
         for event in heard.events:

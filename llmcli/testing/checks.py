@@ -6,6 +6,7 @@ connect.
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from llmcli.errors import LlmError
 from llmcli.testing import answered, conduct, connected, declared, failing, requested, strange, streamed
 from llmcli.testing.hearing import crash
 from llmcli.testing.subject import Check, CheckFailed, CheckSkipped, Subject, entered
@@ -43,6 +44,8 @@ def results(subject: Subject, *, connect: bool = True) -> Iterator[Result]:
         except CheckSkipped as exc:
             yield Result(check.id, check.title, "skipped", _line(exc))
         except CheckFailed as exc:
+            yield Result(check.id, check.title, "failed", _line(exc))
+        except LlmError as exc:
             yield Result(check.id, check.title, "failed", _line(exc))
         except Exception as exc:
             yield Result(check.id, check.title, "failed", " ".join(crash(exc).split()))

@@ -46,7 +46,7 @@ def _describe(subject: Subject) -> None:
     if not subject.native:
         provider = subject.http()
         for stream in (False, provider.capabilities.stream):
-            prepared(provider, provider.chat_request(request, stream=stream), "kit-key")
+            prepared(provider, provider.chat_request(request, stream=stream), subject.key)
         provider.health_request()
         if provider.models_request() is not None and subject.samples is not None:
             for page in subject.samples.models:
@@ -69,7 +69,7 @@ def the_environment_is_not_read(subject: Subject) -> None:
     """Nothing is read from the environment but what is declared, and that by the program"""
     if names := _seen(subject).environment:
         fail(
-            f"the adapter read {', '.join(dict.fromkeys(names))} from the environment: declare it "
+            f"the adapter read {', '.join(list(dict.fromkeys(names))[:5])} from the environment: declare it "
             "(ApiKey.env, base_url_env, ConfigKey.env) and take it from self.config"
         )
 

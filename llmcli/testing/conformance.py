@@ -10,7 +10,7 @@ import pytest
 from llmcli.provider import Provider
 from llmcli.testing.checks import CHECKS, perform
 from llmcli.testing.samples import Samples
-from llmcli.testing.subject import Check, CheckFailed, CheckSkipped, Serve, Subject
+from llmcli.testing.subject import KEY, Check, CheckFailed, CheckSkipped, Serve, Subject
 from llmcli.types import NOTHING, ProviderConfig
 
 
@@ -22,17 +22,19 @@ def _checks(kind: str) -> pytest.MarkDecorator:
 class _Conformance:
     """
     `provider`: the class under test. `samples`: what its API writes. `config`: its configuration, where it needs one.
-    `waived`: ids of checks that cannot hold for this API, each with the reason.
+    `waived`: ids of checks that cannot hold for this API, each with the reason. `key`: a key of the form that the
+    provider takes, where not any will do.
     """
 
     provider: ClassVar[type[Provider]]
     samples: ClassVar[Samples]
     config: ClassVar[ProviderConfig | None] = None
     waived: ClassVar[Mapping[str, str]] = NOTHING
+    key: ClassVar[str] = KEY
 
     def subject(self) -> Subject:
         """What is checked."""
-        return Subject(self.provider, self.samples, self.config, waived=self.waived)
+        return Subject(self.provider, self.samples, self.config, waived=self.waived, key=self.key)
 
     def test_only_checks_that_exist_are_waived(self) -> None:
         """A check whose name was mistyped is not waived."""

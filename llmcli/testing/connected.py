@@ -13,10 +13,10 @@ from llmcli.testing.hearing import Heard, call, listen
 from llmcli.testing.local_server import Connection, LocalServer, Script
 from llmcli.testing.samples import Answer
 from llmcli.testing.subject import CheckFailed, Played, Subject, check, fail, skip
-from llmcli.transport import Transport
 from llmcli.types import Event, TextDelta, Timeouts
 
 _LONG = 5.0  # seconds in which everything on one machine has happened
+_LONG_ENOUGH = Timeouts(first=_LONG, idle=_LONG)
 _SHORT = Timeouts(first=_LONG, idle=0.2)
 
 
@@ -52,10 +52,9 @@ def _playing(subject: Subject, records: Sequence[bytes], *, stay: bool) -> Itera
         yield server
 
 
-def _events(subject: Subject, provider: Provider, timeouts: Timeouts | None = None) -> Iterator[Event]:
+def _events(subject: Subject, provider: Provider, timeouts: Timeouts = _LONG_ENOUGH) -> Iterator[Event]:
     request = subject.asked(options=subject.given.answer.options)
-    connection = call(Transport(env={}), stream=True)
-    return answer(provider, request, connection if timeouts is None else connection._replace(timeouts=timeouts))
+    return answer(provider, request, call(subject)._replace(timeouts=timeouts))
 
 
 @check("any", connects=True)

@@ -12,7 +12,6 @@ from llmcli.framing import decode_body, parse_json
 from llmcli.provider import ApiKey, Capabilities, ConfigKey, HTTPProvider, NativeProvider, Option, Provider, Setting
 from llmcli.testing.hearing import call, crashed
 from llmcli.testing.subject import Subject, check, fail, skip
-from llmcli.transport import Transport
 from llmcli.types import ChatRequest, ProviderConfig
 
 
@@ -182,7 +181,7 @@ def the_models_are_told(subject: Subject) -> None:
             provider = subject.made(stack.enter_context(subject.serve(pages, stay=False)).base_url)
         if not isinstance(provider, NativeProvider):
             skip("the provider is spoken to over HTTP")
-        connection = call(Transport(env={}), stream=False)
+        connection = call(subject)
         deadlines = Deadlines(connection.timeouts, started=connection.started)
         ids = [getattr(model, "id", None) for model in provider.models(native_call(
             provider, connection, deadlines, stream=False))]  # fmt: skip

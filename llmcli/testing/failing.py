@@ -4,16 +4,17 @@ Checks of errors: each is told apart, in the provider's words, wherever the API 
 
 from collections.abc import Iterator
 
-from llmcli.errors import AuthenticationFailed, Busy, Incomplete, LlmError, ProviderFailed
+from llmcli.errors import AuthenticationFailed, Busy, Incomplete, LlmError, ProviderFailed, RequestRejected
 from llmcli.framing import decode_body, parse_json
 from llmcli.testing.hearing import Heard, Sent, hear, listen, performed
 from llmcli.testing.requested import leaves
 from llmcli.testing.samples import Answer, Failure
 from llmcli.testing.subject import Subject, check, fail, skip
-from llmcli.types import TextDelta
+from llmcli.types import ChatRequest, TextDelta
 
 _PAGE = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body><p>kit page</p></body></html>"
 _SAYS_NOTHING = b'{"error":{"message":"the kit says so"}}'
+_WAYS = 10  # in which a request may be said, which is more than any adapter has
 _BY_STATUS: dict[int, tuple[type[LlmError], ...]] = {
     401: (AuthenticationFailed,),
     429: (Busy,),
@@ -107,6 +108,20 @@ def a_status_decides_without_words(subject: Subject) -> None:
             )
         if status == 429 and (error is None or error.retry_after != 7.0):
             fail("the Retry-After header of HTTP 429 is lost: leave what the API says nothing about to http_errors")
+
+
+@check("http")
+def another_way_is_tried_once(subject: Subject) -> None:
+    """A request that was refused is said in another way a few times at most"""
+    provider = subject.http()
+    failures = subject.samples.errors if subject.samples is not None else ()
+    errors = [provider.read_error(failure.status, failure.headers, failure.body) for failure in failures]
+    for error in [*errors, RequestRejected("unsupported parameter: 'kit'")]:
+        request: ChatRequest | None = subject.asked()
+        for _ in range(_WAYS):
+            request = provider.adapt(request, error) if request is not None else None
+        if request is not None:
+            fail(f"adapt() changes the request again and again after {error!r}: return None when nothing is left")
 
 
 @check("http")

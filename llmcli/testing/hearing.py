@@ -22,6 +22,7 @@ from llmcli.types import NOTHING, ChatRequest, Event, Finish, HttpRequest, Reply
 
 _CHUNKED = {"transfer-encoding": "chunked"}
 _ONCE = RetryPolicy(retries=0)
+_PATIENT = 20  # requests of one answer, which is more than any service wants to be said in other ways
 _PATIENCE = Timeouts(first=10.0, idle=10.0, total=None)
 
 
@@ -35,12 +36,12 @@ class Sent(NamedTuple):
 
 
 class Canned(Transport):
-    """A network on which everything was said already. `taken` counts the chunks that were asked for."""
+    """A network on which everything was said already. `asked` counts the requests, `taken` the chunks that were read."""
 
     def __init__(self, sent: Sent) -> None:
         super().__init__(env={})
         self.taken = 0
-        self.requests: list[HttpRequest] = []
+        self.asked = 0
         self._sent = sent
 
     @contextmanager
@@ -48,7 +49,9 @@ class Canned(Transport):
         self, request: HttpRequest, deadlines: Deadlines, before_wait: Callable[[], None] = lambda: None
     ) -> Iterator[Response]:
         """See `Transport.send`."""
-        self.requests.append(request)
+        self.asked += 1
+        if self.asked > _PATIENT:
+            fail(f"the request was sent {_PATIENT} times: adapt() must return None when nothing is left to change")
         yield Response(self._sent.status, {**_CHUNKED, **self._sent.headers}, self._chunks())
 
     def _chunks(self) -> Iterator[bytes]:
@@ -106,12 +109,12 @@ def performed(
     subject: Subject, sent: Sent, *, stream: bool, request: ChatRequest | None = None
 ) -> Generator[Event, None, None]:
     """The events of one answer of an HTTP provider for which the service sends this."""
-    return answer(subject.http(), request or subject.asked(), call(Canned(sent), stream=stream))
+    return answer(subject.http(), request or subject.asked(), call(subject, Canned(sent), stream=stream))
 
 
-def call(transport: Transport, *, stream: bool, timeouts: Timeouts = _PATIENCE) -> Call:
-    """A call that tries once."""
-    return Call(transport, key="kit-key", timeouts=timeouts, retry=_ONCE, stream=stream)
+def call(subject: Subject, transport: Transport | None = None, *, stream: bool | None = None) -> Call:
+    """A call that tries once, over a real network if no other is given."""
+    return Call(transport or Transport(env={}), key=subject.key, timeouts=_PATIENCE, retry=_ONCE, stream=stream)
 
 
 def hear(subject: Subject, sample: Answer, records: Sequence[bytes] | None = None, *, cut: bool = False) -> Heard:
@@ -127,7 +130,7 @@ def hear(subject: Subject, sample: Answer, records: Sequence[bytes] | None = Non
         provider = subject.made()
         if subject.serve is not None:
             provider = subject.made(stack.enter_context(subject.serve(records, stay=False)).base_url)
-        return listen(answer(provider, request, call(Transport(env={}), stream=True)))
+        return listen(answer(provider, request, call(subject)))
 
 
 def hear_whole(subject: Subject, sample: Answer) -> Heard:

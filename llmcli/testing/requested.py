@@ -14,10 +14,8 @@ from llmcli.framing import decode_body, parse_json
 from llmcli.provider import HTTPProvider, Setting
 from llmcli.testing.hearing import call, crashed
 from llmcli.testing.subject import Subject, check, fail, skip
-from llmcli.transport import Transport
 from llmcli.types import ChatRequest, HttpRequest, Message, Text, Thinking, ToolCall, message
 
-_KEY = "kit-key-0123456789"
 _UNICODE = 'Grüße 🦙 "quoted" \\ back\nline\u2028end'
 _SAID: Mapping[str, Any] = {"max_tokens": 123, "temperature": 0.375, "top_p": 0.625, "seed": 4711}
 _STOP = "KIT-STOP"
@@ -85,7 +83,7 @@ def _received(subject: Subject, request: ChatRequest) -> Described:
     with subject.serve(subject.given.answer.stream, stay=False) as server:
         provider = subject.made(server.base_url)
         try:
-            list(answer(provider, request, call(Transport(env={}), stream=True)))
+            list(answer(provider, request, call(subject)))
         except LlmError as exc:
             return Described("", {}, exc)
         messages = [each.decode("utf-8", "replace") if isinstance(each, bytes) else each for each in server.requests]
@@ -147,7 +145,7 @@ def roles_are_told_apart(subject: Subject) -> None:
     """What the model said is sent as the model's, and not as the user's"""
     first, second, third = _CONVERSATION
     same = described(subject, subject.asked(first, second._replace(role="user"), third))
-    if same.values and same == _accepted(subject, subject.asked(*_CONVERSATION), "a conversation"):
+    if same == _accepted(subject, subject.asked(*_CONVERSATION), "a conversation"):
         fail("an assistant message is sent like one of the user: say who spoke")
 
 
@@ -194,7 +192,7 @@ def zero_is_a_value(subject: Subject) -> None:
     nothing = described(subject, subject.asked())
     for name in ("temperature", "seed"):
         found = described(subject, subject.asked(**{name: 0}))
-        if found.refused is None and found.values and found == nothing:
+        if found == nothing:
             fail(f"{name} = 0 was said and is not sent: compare with None (`is not None`), not with truth")
 
 
@@ -263,6 +261,7 @@ def asking_twice_asks_the_same(subject: Subject) -> None:
     fresh = subject.http().chat_request(request, stream=False)
     provider.chat_request(subject.asked(message("user", "KIT-OTHER")), stream=False)
     again = provider.chat_request(request, stream=False)
+    # A moment or an id in it may be another, but not more of them.
     if b"KIT-OTHER" in (again.body or b"") or len(again.body or b"") != len(fresh.body or b""):
         fail("a request depends on the one before it: keep nothing of a request on the provider")
 
@@ -330,21 +329,21 @@ def the_key_stands_only_in_its_place(subject: Subject) -> None:
     provider = subject.http()
     place = provider.api_key
     for name, wire in _wires(provider, subject):
-        keyed = prepared(provider, wire, _KEY)
+        keyed = prepared(provider, wire, subject.key)
         if keyed == wire:
             fail(f"{name}: authorize() does not put the key anywhere")
-        if not place.query and _key_in(keyed.url):
+        if not place.query and _holds(keyed.url, subject.key):
             fail(f"{name}: the key stands in the URL, where logs show it: send it in a header")
-        if _key_in(decode_body(keyed.body or b"")):
+        if _holds(decode_body(keyed.body or b""), subject.key):
             fail(f"{name}: the key stands in the body: send it in a header")
         for header, value in keyed.headers.items():
             declared = not place.query and header.lower() == place.header.lower()
-            if _key_in(value) and not declared:
+            if _holds(value, subject.key) and not declared:
                 fail(f"{name}: the key stands in the header {header}, which `api_key` does not name: ApiKey(header=…)")
 
 
-def _key_in(text: str) -> bool:
-    return _KEY in text or b64encode(_KEY.encode()).decode() in text
+def _holds(text: str, key: str) -> bool:
+    return key in unquote(text) or b64encode(key.encode()).decode() in text
 
 
 def _inside(setting: Setting | None, wanted: float) -> float:

@@ -36,8 +36,9 @@ def mangled(value: object, place: str = "") -> Iterator[tuple[str, object]]:
             for where, changed in mangled(inner, f"{place}.{key}".lstrip(".")):
                 yield where, {**value, key: changed}
     elif isinstance(value, list):
-        for at, inner in enumerate(value):
-            for where, changed in mangled(inner, f"{place}[{at}]"):
+        first_of_each = {_shape(inner): at for at, inner in reversed(list(enumerate(value)))}
+        for at in sorted(first_of_each.values()):
+            for where, changed in mangled(value[at], f"{place}[{at}]"):
                 yield where, [*value[:at], changed, *value[at + 1 :]]
 
 

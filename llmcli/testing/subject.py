@@ -13,6 +13,7 @@ from llmcli.types import NOTHING, ChatRequest, Message, ProviderConfig, message
 
 _BASE_URL = "https://api.kit.example/v1"  # for a provider that has no address of its own
 _MODEL = "kit-model-1"
+KEY = "kit-key-0123456789"
 
 
 class CheckFailed(AssertionError):
@@ -51,7 +52,8 @@ class Serve(Protocol):
 class Subject(NamedTuple):
     """
     An adapter under test: its class, how it is configured, samples of its API if there are any, and for a native
-    provider the server that plays them. `waived`: checks that do not apply by their ids, and why.
+    provider the server that plays them. `waived`: checks that do not apply by their ids, and why. `key`: a key of the
+    form that the provider takes.
     """
 
     provider: type[Provider]
@@ -59,11 +61,12 @@ class Subject(NamedTuple):
     config: ProviderConfig | None = None
     serve: Serve | None = None
     waived: Mapping[str, str] = NOTHING
+    key: str = KEY
 
     def made(self, base_url: str | None = None) -> Provider:
         """The provider, at another address if one is given."""
         config = self.config or ProviderConfig(self.provider.id or "unnamed")
-        if isinstance(self.provider, type) and issubclass(self.provider, HTTPProvider):
+        if issubclass(self.provider, HTTPProvider):
             base_url = base_url or config.base_url or self.provider.default_base_url or _BASE_URL
         return self.provider(config._replace(base_url=base_url or config.base_url))
 
@@ -71,7 +74,7 @@ class Subject(NamedTuple):
         """The provider, which is spoken to over HTTP."""
         provider = self.made(base_url)
         if not isinstance(provider, HTTPProvider):
-            raise CheckSkipped("the provider performs by itself")
+            skip("the provider performs by itself")
         return provider
 
     @property
@@ -83,7 +86,7 @@ class Subject(NamedTuple):
     def given(self) -> Samples:
         """The samples, without which a check cannot be made."""
         if self.samples is None:
-            raise CheckSkipped("no samples were given")
+            skip("no samples were given")
         return self.samples
 
     @property
@@ -99,8 +102,8 @@ class Subject(NamedTuple):
     def streamed(self) -> dict[str, Answer]:
         """The sample answers that come in pieces. A provider that streams must have them."""
         answers = {name: answer for name, answer in self.given.answers().items() if answer.stream or self.in_process}
-        if not self.made().capabilities.stream:
-            raise CheckSkipped("the provider does not stream")
+        if not self.streams:
+            skip("the provider does not stream")
         if not answers:
             fail("capabilities say stream, but no sample has a stream: give Answer.stream, or declare stream=False")
         return answers
@@ -108,17 +111,22 @@ class Subject(NamedTuple):
     def framed(self) -> dict[str, Answer]:
         """The streamed answers of which we hold the bytes."""
         if self.in_process:
-            raise CheckSkipped("the provider runs in this process: there is nothing on a wire")
+            skip("the provider runs in this process: there is nothing on a wire")
         return self.streamed()
 
     def whole(self) -> dict[str, Answer]:
         """The sample answers that come whole."""
         answers = {name: answer for name, answer in self.given.answers().items() if answer.whole is not None}
         if self.native:
-            raise CheckSkipped("the provider performs by itself: its samples are streams")
+            skip("the provider performs by itself: its samples are streams")
         if not answers:
             fail("no sample has a whole answer: give Answer.whole, the body of an answer that was not streamed")
         return answers
+
+    @property
+    def streams(self) -> bool:
+        """Whether it reads records, as every native provider does, whatever it can tell in pieces."""
+        return self.native or self.made().capabilities.stream
 
     @property
     def in_process(self) -> bool:
