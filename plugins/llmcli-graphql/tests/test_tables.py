@@ -1,6 +1,9 @@
 """Tables: what they make of a request, and their mistakes, which are found before anything is sent."""
 
 import json
+import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,3 +124,15 @@ def test_a_directive_in_a_comment_is_none() -> None:
 )
 def test_a_mistake_in_the_first_message_is_named_without_the_key(init: str, said: str) -> None:
     assert said in mistake(GraphQLWebSocket, chat=CHAT, init=init)
+
+
+def test_the_tables_of_the_readme_are_tables() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    blocks = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
+    first, chat, stream, over_websocket = (tomllib.loads(block) for block in blocks)
+    tables = {**chat["providers"]["acme"], **stream["providers"]["acme"]}
+
+    assert provider(**first["providers"]["acme"]).default_model == "default"
+    assert sent(provider(**tables))["variables"] == {"prompt": "hi"}
+    assert provider(**tables).capabilities.stream
+    provider(GraphQLWebSocket, **tables, **over_websocket["providers"]["acme"])
