@@ -85,9 +85,10 @@ Rule = Callable[[Sources], Iterator[str]]
 
 
 def real_sources() -> dict[str, str]:
-    """Every module of llmcli."""
+    """Every module of llmcli. The templates are packages of their own."""
     root = Path(llmcli.__file__).parent
-    return {_module_name(path.relative_to(root)): path.read_text("utf-8") for path in root.rglob("*.py")}
+    paths = [path.relative_to(root) for path in root.rglob("*.py")]
+    return {_module_name(path): (root / path).read_text("utf-8") for path in paths if path.parts[0] != "templates"}
 
 
 def _module_name(path: Path) -> str:
