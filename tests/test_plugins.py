@@ -264,7 +264,7 @@ def test_it_is_listed_by_its_metadata_without_being_imported(among: Program) -> 
     done = among("providers", "--json")
     row = rows(done)["good"]
 
-    assert (row["origin"], row["name"], row["capabilities"]) == ("llmcli-good 1.2", "Good answers", [])
+    assert (row["origin"], row["name"], row["capabilities"]) == ("llmcli-good 1.2", "Good answers", None)
     assert "importing" not in done.err
 
 

@@ -63,7 +63,7 @@ def _config_or_none(world: World, file: str | None, *, no_config: bool) -> Confi
 
 def _from_metadata(listed: registry.Listed) -> dict[str, Any]:
     row: dict[str, Any] = {"id": listed.id, "name": listed.name, "origin": listed.origin, "base_url": None, "key": None,
-                           "capabilities": [], "default_model": None}  # fmt: skip
+                           "capabilities": None, "default_model": None}  # fmt: skip
     return {**row, "problem": listed.problem} if listed.problem else row
 
 
