@@ -15,7 +15,7 @@ from llmcli.framing import Framing, as_object, as_text
 from llmcli.provider import ApiKey, Capabilities, HTTPProvider, Reader, json_request
 from llmcli.types import ChatRequest, HttpRequest, Json, Model, ModelPage
 
-from llmcli_gemini.contents import SIGNATURE, turns, vouched, without_signatures
+from llmcli_gemini.contents import SIGNATURE, turns, vouched
 from llmcli_gemini.reader import GeminiReader, objects
 from llmcli_gemini.sse import GeminiSSE
 
@@ -109,12 +109,10 @@ class Gemini(HTTPProvider):
 
     def _turns(self, request: ChatRequest) -> list[tuple[str, list[dict[str, Json]]]]:
         """The conversation, signed so that the model takes it."""
-        conversation = turns(request.messages)
-        if SIGNATURE in request.without:
-            conversation = [(role, without_signatures(parts)) for role, parts in conversation]
-        if not _KNOWS_NO_PLACEHOLDER.search(request.model):
-            conversation = [(role, vouched(parts)) for role, parts in conversation]
-        return [(role, parts) for role, parts in conversation if parts]
+        conversation = turns(request.messages, signed=SIGNATURE not in request.without)
+        if _KNOWS_NO_PLACEHOLDER.search(request.model):
+            return conversation
+        return [(role, vouched(parts)) for role, parts in conversation]
 
     def adapt(self, request: ChatRequest, error: LlmError) -> ChatRequest | None:
         """The same request without signatures, where those of another model or another key were refused."""

@@ -24,15 +24,16 @@ OWN_ID = "gemini_call_"  # the beginning of the ids that we give to calls that c
 _PLACEHOLDER = "skip_thought_signature_validator"
 
 
-def turns(messages: Iterable[Message]) -> list[tuple[str, list[dict[str, Json]]]]:
+def turns(messages: Iterable[Message], *, signed: bool = True) -> list[tuple[str, list[dict[str, Json]]]]:
     """
-    The roles of the conversation and what they say. Neighbours of one role become one turn, with all their parts
-    side by side; what says nothing is left out.
+    The roles of the conversation and what they say, with or without Gemini's signatures. Neighbours of one role become
+    one turn, with all their parts side by side; what says nothing is left out.
     """
     taken: list[tuple[str, list[dict[str, Json]]]] = []
     spoken = (message for message in messages if message.role != "system")
     for role, run in groupby(spoken, key=_speaker):
-        if parts := _parts(part for message in run for part in message.parts):
+        parts = _parts(part for message in run for part in message.parts)
+        if parts := parts if signed else _without_signatures(parts):
             if taken and taken[-1][0] == role:
                 taken[-1][1].extend(parts)
             else:
@@ -43,12 +44,6 @@ def turns(messages: Iterable[Message]) -> list[tuple[str, list[dict[str, Json]]]
 def _speaker(message: Message) -> str:
     """The API knows two: what is not the model's own comes from the user."""
     return "model" if message.role == "assistant" else "user"
-
-
-def without_signatures(parts: Iterable[Mapping[str, Json]]) -> list[dict[str, Json]]:
-    """The parts without what Gemini signed them with, and without those that held nothing else."""
-    bare = ({name: value for name, value in part.items() if name != SIGNATURE} for part in parts)
-    return [part for part in bare if part and part != {"text": ""}]
 
 
 def vouched(parts: Iterable[Mapping[str, Json]]) -> list[dict[str, Json]]:
@@ -95,8 +90,14 @@ def _call(call: ToolCall) -> dict[str, Json]:
 
 def _sign(written: list[dict[str, Json]], signature: str, characters: int) -> None:
     """Put the signature on the last characters of the text before it, as a part of their own."""
-    text = as_text(written.pop()["text"]) if characters and written and written[-1].keys() == {"text"} else ""
+    text = as_text(written.pop()["text"]) if written and written[-1].keys() == {"text"} else ""
     unsigned = text[: max(0, len(text) - characters)]
     if unsigned:
         written.append({"text": unsigned})
     written.append({"text": text[len(unsigned) :], SIGNATURE: signature})
+
+
+def _without_signatures(parts: Iterable[Mapping[str, Json]]) -> list[dict[str, Json]]:
+    """The parts without what Gemini signed them with, and without those that held nothing else."""
+    bare = ({name: value for name, value in part.items() if name != SIGNATURE} for part in parts)
+    return [part for part in bare if part and part != {"text": ""}]

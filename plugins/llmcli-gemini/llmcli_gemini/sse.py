@@ -21,42 +21,42 @@ class GeminiSSE(SSE):
 
     def __init__(self) -> None:
         super().__init__()
-        self._last = b"\n"  # the byte before the next one
+        self._last = b"\n"  # the byte before those that come
         self._json = bytearray()
         self._nesting = _Nesting()
 
     def feed(self, chunk: bytes) -> list[Record]:
         """See `Framing.feed`."""
         records: list[Record] = []
-        while chunk:
+        window, place = self._last + chunk, len(self._last)
+        self._last = window[-1:]
+        while place < len(window):
             if not self._nesting:
-                chunk = self._hand_on(chunk, records)
-            if chunk:
-                chunk = self._collect(chunk, records)
+                place = self._hand_on(window, place, records)
+            if place < len(window):
+                place = self._collect(window, place, records)
         return records
 
     def end(self) -> list[Record]:
         """See `Framing.end`. JSON that was cut is a record too: nobody can read it, and so it is an error."""
         return [self._record()] if self._json else super().end()
 
-    def _hand_on(self, chunk: bytes, records: list[Record]) -> bytes:
-        """Read server-sent events up to a line of JSON, and return what is left."""
-        found = _JSON_LINE.search(self._last + chunk)
-        place = found.start() - len(self._last) if found else len(chunk)
-        records += super().feed(chunk[:place])
-        self._last = chunk[-1:]
-        return chunk[place:]
+    def _hand_on(self, window: bytes, start: int, records: list[Record]) -> int:
+        """Read server-sent events up to a line of JSON, and return where that begins."""
+        found = _JSON_LINE.search(window, start)
+        end = found.start() if found else len(window)
+        records += super().feed(window[start:end])
+        return end
 
-    def _collect(self, chunk: bytes, records: list[Record]) -> bytes:
-        """Read JSON up to its closing bracket, and return what is left."""
-        end = self._nesting.follow(chunk)
-        self._json += chunk[:end]
+    def _collect(self, window: bytes, start: int, records: list[Record]) -> int:
+        """Read JSON up to its closing bracket, and return the place behind that."""
+        end = self._nesting.follow(window, start)
+        self._json += window[start:end]
         if len(self._json) > RECORD_LIMIT:
             raise ProviderFailed(f"an error in the stream is longer than {RECORD_LIMIT // 2**20} MB")
         if not self._nesting:
             records.append(self._record())
-            self._last = chunk[end - 1 : end]
-        return chunk[end:]
+        return end
 
     def _record(self) -> Record:
         record = Record(self._json.decode("utf-8", "replace"), "error")
@@ -75,9 +75,10 @@ class _Nesting:
     def __bool__(self) -> bool:
         return self._depth > 0
 
-    def follow(self, chunk: bytes) -> int:
-        """Read on until nothing is open, and return how many bytes that took, which may be all of them."""
-        for place, byte in enumerate(chunk):
+    def follow(self, window: bytes, start: int) -> int:
+        """Read on until nothing is open, and return the place behind that, or the end."""
+        for place in range(start, len(window)):
+            byte = window[place]
             if self._escaped:
                 self._escaped = False
             elif self._in_string:
@@ -91,4 +92,4 @@ class _Nesting:
                 self._depth -= 1
                 if self._depth == 0:
                     return place + 1
-        return len(chunk)
+        return len(window)

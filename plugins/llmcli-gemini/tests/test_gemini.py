@@ -286,7 +286,11 @@ TIME = {"functionCall": {"name": "now", "args": {}}}
         pytest.param(
             [{"text": "Hi", "thoughtSignature": "YQ=="}, {"text": " you", "thoughtSignature": "Yg=="}], id="both signed"
         ),
+        pytest.param(
+            [{"text": "Hi", "thoughtSignature": "YQ=="}, {"text": "", "thoughtSignature": "Yg=="}], id="signed twice"
+        ),
         pytest.param([{"text": "Hm", "thought": True}, {"text": "Hi"}], id="thinking"),
+        pytest.param([{"text": "Hm", "thought": True}, {"text": "", "thoughtSignature": "YQ=="}], id="only thinking"),
         pytest.param(
             [{"text": "Hm", "thought": True, "thoughtSignature": "c2ln"}, {"text": "Hi"}], id="signed thinking"
         ),
@@ -336,7 +340,7 @@ def test_a_signature_behind_the_finish_reason_is_not_lost() -> None:
 
 
 def test_signed_text_that_was_changed_since_keeps_its_signature() -> None:
-    marker = Thinking("", {"thoughtSignature": "c2ln", "characters": 100})
+    marker = Thinking("", {"thoughtSignature": "c2ln", "characters": 3})
     assert said_again(Text("Hi"), marker) == [{"text": "Hi", "thoughtSignature": "c2ln"}]
     assert said_again(marker) == [{"text": "", "thoughtSignature": "c2ln"}]
 
@@ -393,6 +397,13 @@ def test_signatures_that_gemini_refuses_are_left_out_once(complaint: str) -> Non
     function = {"id": "c1", "name": "f", "args": {}}
     assert sent["contents"][1]["parts"] == [{"text": "Hi"}, {"functionCall": function, "thoughtSignature": PLACEHOLDER}]
     assert adapter.adapt(again, error) is None
+
+
+def test_a_turn_that_was_nothing_but_a_signature_is_left_out_with_it() -> None:
+    marker = Thinking("", {"thoughtSignature": "YQ==", "characters": 0})
+    asked = request(*HELLO, Message("assistant", (marker,)), *HELLO, without=frozenset({"thoughtSignature"}))
+    sent = decoded(provider().chat_request(asked, stream=True).body)
+    assert sent["contents"] == [{"role": "user", "parts": [{"text": "hello"}, {"text": "hello"}]}]
 
 
 def test_no_other_error_leaves_signatures_out() -> None:
@@ -632,6 +643,12 @@ def test_what_follows_json_that_stands_raw_is_read_as_before() -> None:
     assert framing.feed(stream) == expected
     framing = GeminiSSE()
     assert [record for place in range(len(stream)) for record in framing.feed(stream[place : place + 1])] == expected
+
+
+def test_an_error_may_be_all_that_comes() -> None:
+    error = google_error(503, "The model is overloaded", "UNAVAILABLE")
+    with pytest.raises(Busy, match="overloaded"):
+        list(events([error]))
 
 
 def test_brackets_inside_the_pieces_of_an_answer_are_no_errors() -> None:
