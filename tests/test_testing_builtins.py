@@ -47,3 +47,9 @@ def test_azure_before_its_v1_passes_the_kit() -> None:
 
 def test_a_provider_without_samples_passes_what_needs_none() -> None:
     assert failures(Subject(Azure)) == []
+
+
+@pytest.mark.parametrize("name", declarative.FRAMINGS)
+def test_streams_in_any_framing_pass_the_kit(name: str) -> None:
+    config, samples = declarative.FRAMINGS[name]
+    assert failures(subject("http")._replace(config=config, samples=samples)) == []

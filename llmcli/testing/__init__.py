@@ -1,7 +1,7 @@
 '''
 The conformance kit for the author of a provider. Layer 2.
 
-Write down what your API sends, as it sends it, and subclass one class; pytest then makes some fifty checks, each a
+Write down what your API sends, as it sends it, and subclass one class; pytest then makes some seventy checks, each a
 test of its own. A check that fails says what to change in your adapter. `pip install 'llmcli[testing]'` brings pytest;
 nothing of the kit is registered in it, and importing `llmcli.testing` itself does not need it.
 
@@ -51,7 +51,8 @@ left out, and its checks are skipped with the reason. Where a check cannot hold 
 
     waived = {"the-model-is-sent": "the server has one model"}
 
-A provider that needs a configuration is given it: `config = ProviderConfig("acme", own={"region": "eu"})`.
+A provider that needs a configuration is given it: `config = ProviderConfig("acme", own={"region": "eu"})`; one that
+takes only keys of a certain form is given one: `key = "kit:0123"`.
 
 A provider that performs by itself subclasses `NativeConformance` and starts a server of its protocol on this machine
 that plays records. The checks read the answer through the driver:

@@ -36,7 +36,7 @@ class Sent(NamedTuple):
 
 
 class Canned(Transport):
-    """A network on which everything was said already. `asked` counts the requests, `taken` the chunks that were read."""
+    """A network on which all was said already. `asked` counts the requests, `taken` the chunks that were read."""
 
     def __init__(self, sent: Sent) -> None:
         super().__init__(env={})

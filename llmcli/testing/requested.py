@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, unquote_plus, urlsplit
 
 from llmcli.answer import answer, prepared
-from llmcli.errors import LlmError, ProviderFailed
+from llmcli.errors import LlmError, ProviderFailed, RequestRejected, UsageError
 from llmcli.framing import decode_body, parse_json
 from llmcli.provider import HTTPProvider, Setting
 from llmcli.testing.hearing import call, crashed
@@ -179,11 +179,16 @@ def settings_are_sent_or_refused(subject: Subject) -> None:
     for name, wanted in _SAID.items():
         value = _inside(settings.get(name), wanted)
         found = described(subject, subject.asked(**{name: value}))
-        if found.refused is None and not found.carries(value):
-            fail(f"{name} was said and is not sent: put request.{name} in its place, or refuse it in check()")
+        _sent_or_refused(name, found, sent=found.carries(value))
     found = described(subject, subject.asked(stop=(_STOP,)))
-    if found.refused is None and not found.says(_STOP):
-        fail("stop was said and is not sent: put request.stop in its place, or refuse it in check()")
+    _sent_or_refused("stop", found, sent=found.says(_STOP))
+
+
+def _sent_or_refused(name: str, found: Described, *, sent: bool) -> None:
+    if found.refused is None and not sent:
+        fail(f"{name} was said and is not sent: put request.{name} in its place, or refuse it in check()")
+    if found.refused is not None and not isinstance(found.refused, UsageError | RequestRejected):
+        fail(f"{name} is refused with {found.refused!r}: it should be RequestRejected, in check()")
 
 
 @check("http")

@@ -58,3 +58,43 @@ SAMPLES = Samples(
     models=(body({"models": [{"name": "acme-large"}, {"name": "acme-small"}]}),),
     model_ids=("acme-large", "acme-small"),
 )
+
+
+# --- the same in other framings -------------------------------------------------------------------
+
+
+def _streaming(**stream: str) -> ProviderConfig:
+    return CONFIG._replace(own={**CONFIG.own, "stream": {"request": "{stream: `true`}", **stream}})  # type: ignore[dict-item]
+
+
+def _says(*records: bytes, marker: int) -> Samples:
+    """The text in these records, of which nothing else is told."""
+    answer = SAMPLES.answer._replace(stream=records, marker=marker, whole=None, usage=None, model=None)
+    whole = SAMPLES.answer._replace(stream=())
+    return SAMPLES._replace(answer=answer, empty=None, error_in_stream=None, others=(whole,))
+
+
+def _array(*documents: object) -> tuple[bytes, ...]:
+    first, *others = map(body, documents)
+    return (b"[" + first, *(b",\n" + each for each in others), b"]")
+
+
+FRAMINGS = {
+    "a JSON array": (
+        _streaming(framing="json-array", delta="text", end="done"),
+        _says(*_array(*({"text": piece} for piece in PIECES), {"done": True}), marker=2),
+    ),
+    "events of text with a sentinel": (
+        _streaming(framing="sse", record="text", end="[DONE]"),
+        _says(*(b"data: " + piece.encode().replace(b"\n", b"\ndata: ") + b"\n\n" for piece in PIECES),
+              b"data: [DONE]\n\n", marker=1),
+    ),
+    "text up to the end of the body": (
+        _streaming(framing="delimiter", delimiter="|||", record="text", end="eof"),
+        _says(*(piece.encode() + b"|||" for piece in PIECES), marker=0),
+    ),
+    "JSON between delimiters": (
+        _streaming(framing="delimiter", delimiter="---", delta="text", end="done"),
+        _says(*(body({"text": piece}) + b"---" for piece in PIECES), body({"done": True}) + b"---", marker=1),
+    ),
+}  # fmt: skip
