@@ -305,19 +305,23 @@ def with_key(request: HttpRequest, place: ApiKey, key: str) -> HttpRequest:
 
 
 def json_request(url: str, body: Mapping[str, Json], *, stream: bool = False) -> HttpRequest:
+    """A POST of a JSON document. Raises `UsageError` for what JSON cannot say."""
+    headers = {"Content-Type": "application/json", "Accept": "text/event-stream" if stream else "application/json"}
+    return HttpRequest("POST", url, headers, encoded(body))
+
+
+def encoded(document: object) -> bytes:
     """
-    A POST of a JSON document. Text stays UTF-8: escaping would multiply the size of a large prompt.
+    A document as JSON. Text stays UTF-8: escaping would multiply the size of a large prompt.
 
     Raises `UsageError` for what JSON cannot say.
     """
-    headers = {"Content-Type": "application/json", "Accept": "text/event-stream" if stream else "application/json"}
     try:
-        encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except UnicodeEncodeError:
         raise UsageError("the request holds text that is not UTF-8") from None
     except ValueError:
         raise UsageError("the request holds a number that JSON does not have (nan or infinity)") from None
-    return HttpRequest("POST", url, headers, encoded)
 
 
 def raise_error_in(document: object) -> None:

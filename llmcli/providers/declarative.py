@@ -56,7 +56,7 @@ MODELS_KEYS: Mapping[str, ConfigKey] = {
 }
 HEALTH_KEYS: Mapping[str, ConfigKey] = {"path": ConfigKey("What is asked (GET) to see whether the service is there.")}
 
-_CANNED = ChatRequest(
+CANNED = ChatRequest(
     "model",
     (
         Message("system", (Text("Be brief."),)),
@@ -65,6 +65,7 @@ _CANNED = ChatRequest(
         Message("user", (Text("Why?"),)),
     ),
 )
+"""A conversation that expressions of requests are tried on before anybody asks anything."""
 
 
 class Declarative(HTTPProvider):
@@ -117,7 +118,7 @@ class Declarative(HTTPProvider):
         if not self._uses("model", *self._paths.values()):
             self.default_model = self.default_model or "default"
         for streamed in {False, bool(stream)}:
-            self.body(_CANNED, stream=streamed)
+            self.body(CANNED, stream=streamed)
 
     def tables(self, config: ProviderConfig) -> tuple[Table, Table]:
         """The tables of a chat and of a stream, which inherits what it does not say. A place for more defaults."""

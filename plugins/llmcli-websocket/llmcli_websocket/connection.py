@@ -146,11 +146,28 @@ class Connection:
         Raises an error that names the code and the reason when the server closes the connection instead, and
         `ProviderFailed` for what is no WebSocket or a message that is too long.
         """
-        while not self._messages:
-            self._check_open()
-            self._flush()
-            self._take(self._duplex.read())
-        return self._messages.popleft()
+        for message in self.messages():
+            return message
+        raise self.closed()
+
+    def messages(self) -> Iterator[Message]:
+        """
+        The messages, until the server closes the connection normally (1000): which is the end of an answer only where
+        an API says so. Raises what `receive` raises for anything else.
+        """
+        while True:
+            while not self._messages:
+                if self._closed_normally():
+                    return
+                self._check_open()
+                self._flush()
+                self._take(self._duplex.read())
+            yield self._messages.popleft()
+
+    def closed(self) -> LlmError:
+        """The error for a connection that the server has closed."""
+        received = self._protocol.close_rcvd
+        return closed(received.code, received.reason) if received else closed(1006, "")
 
     def close(self, last: Message | None = None) -> None:
         """Take leave, with a last message if there is one. Waits a moment at most and never fails; once is enough."""
@@ -211,8 +228,11 @@ class Connection:
             raise ProviderFailed(f"a message of the server is longer than {limit} MiB (1009)", retryable=False)
         if wrong is not None and not isinstance(wrong, EOFError):
             raise ProviderFailed(f"what the server sends is no WebSocket: {wrong}")
-        received = protocol.close_rcvd
-        raise closed(received.code, received.reason) if received else closed(1006, "")
+        raise self.closed()
+
+    def _closed_normally(self) -> bool:
+        received = self._protocol.close_rcvd
+        return received is not None and received.code == _NORMAL and self._protocol.parser_exc is None
 
 
 def _text(data: bytes) -> str:
