@@ -3,8 +3,8 @@ What keeps a plugin's mistakes its own. Layer 2: knows the contract.
 
 A plugin's provider class gets a subclass (`guarded`) whose methods hand on what it says and look at each value: what it
 raises that is no `LlmError`, and what it returns that the contract does not know, becomes an error that names the
-plugin. What may block (an import, a native call) runs in a thread of its own, so that a deadline or
-Ctrl-C need not wait for it. Built-in providers pay for none of this.
+plugin. What may block (an import, a native call) runs in a thread of its own, so that a deadline or Ctrl-C need not
+wait for it. Built-in providers pay for none of this.
 """
 
 import locale
@@ -126,7 +126,9 @@ def _wrong(whose: str, method: str, value: object, expected: str) -> ProviderFai
 
 def _said(whose: str, method: str, value: _T, fits: Callable[[_T], bool], expected: str) -> _T:
     """The value, which is what the contract promises."""
-    if not fits(value):
+    with _blamed(whose, method):  # looking at a stranger's value may run his code
+        good = fits(value)
+    if not good:
         raise _wrong(whose, method, value, expected)
     return value
 
@@ -256,18 +258,24 @@ def _quoted(value: object) -> str:
 
 def _checked(whose: str, method: str, events: object) -> Iterator[Event]:
     """The events of a guest, each of which is looked at."""
-    if not isinstance(events, Iterable):
-        raise _wrong(whose, method, events, "an iterator of events")
-    iterator = iter(events)
+    iterator = _iterator(whose, method, events)
     while True:
         with _blamed(whose, method):
             event = next(iterator, _END)
+            fits = _EVENTS.get(type(event))
+            good = fits is not None and fits(event)
         if event is _END:
             return
-        fits = _EVENTS.get(type(event))
-        if fits is None or not fits(event):
+        if not good:
             raise _wrong(whose, method, event, "an event" if fits is None else "one whose fields are right")
         yield cast(Event, event)
+
+
+def _iterator(whose: str, method: str, events: object) -> Iterator[object]:
+    if not isinstance(events, Iterable):
+        raise _wrong(whose, method, events, "an iterator of events")
+    with _blamed(whose, method):
+        return iter(events)
 
 
 # --- a thread of its own --------------------------------------------------------------------------
@@ -377,9 +385,9 @@ class _Guest(Provider):
     def __init__(self, config: ProviderConfig) -> None:
         with unchanged(), _misconfigured(self._llmcli_whose):
             super().__init__(config)
-        if not isinstance(getattr(self, "config", None), ProviderConfig):
-            raise BrokenPlugin(f"the plugin {self._llmcli_whose} does not call super().__init__(config)")
-        _check_facts(self, self._llmcli_whose)
+            if not isinstance(getattr(self, "config", None), ProviderConfig):
+                raise BrokenPlugin(f"the plugin {self._llmcli_whose} does not call super().__init__(config)")
+            _check_facts(self, self._llmcli_whose)
 
     def check(self, request: ChatRequest) -> None:
         with _blamed(self._llmcli_whose, "check"):
@@ -547,7 +555,8 @@ class _NativeGuest(_Guest, NativeProvider):
             with _blamed(self._llmcli_whose, "stream"):
                 events = worker.do(lambda: start(request, call), call.remaining)
             close = getattr(events, "close", None)
-            yield from _checked(self._llmcli_whose, "stream", _in_turn(events, worker, call))
+            iterator = _iterator(self._llmcli_whose, "stream", events)
+            yield from _checked(self._llmcli_whose, "stream", _in_turn(iterator, worker, call))
         finally:
             call.abandon()
             worker.leave(close)
@@ -574,9 +583,6 @@ def _apart(whose: str, method: str, work: Callable[[], _T], call: NativeCall) ->
         worker.leave()
 
 
-def _in_turn(events: object, worker: Worker, call: NativeCall) -> object:
-    """An iterator of the events, each made by the worker when it is asked for. What is none stays as it is."""
-    if not isinstance(events, Iterable):
-        return events
-    iterator = iter(events)
-    return iter(lambda: worker.do(lambda: next(iterator, _END), call.remaining), _END)
+def _in_turn(events: Iterator[object], worker: Worker, call: NativeCall) -> Iterator[object]:
+    """The events, each made by the worker when it is asked for."""
+    return iter(lambda: worker.do(lambda: next(events, _END), call.remaining), _END)

@@ -242,6 +242,18 @@ def among(crowd: Environment, tmp_path: Path) -> Program:
     return program(crowd, tmp_path / "among")
 
 
+@pytest.fixture(scope="session")
+def loaded(crowd: Environment, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """The list with all of them imported, which takes a while."""
+    return program(crowd, tmp_path_factory.mktemp("loaded") / "home")("providers", "--load", "--json")
+
+
+@pytest.fixture(scope="session")
+def models(crowd: Environment, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """The list of models where nobody was named, which takes a while too."""
+    return program(crowd, tmp_path_factory.mktemp("models") / "home")("models")
+
+
 def program(environment: Environment, home: Path) -> Program:
     home.mkdir()
     return Program(home, {"LLMCLI_PLUGIN_TIMEOUT": "2"}, (environment.python, "-m", "llmcli"))
@@ -268,8 +280,8 @@ def test_it_is_listed_by_its_metadata_without_being_imported(among: Program) -> 
     assert "importing" not in done.err
 
 
-def test_load_shows_what_each_can_do(among: Program) -> None:
-    row = rows(among("providers", "--load", "--json"))["good"]
+def test_load_shows_what_each_can_do(loaded: Done) -> None:
+    row = rows(loaded)["good"]
 
     assert (row["name"], row["capabilities"], row["default_model"]) == ("It", ["chat", "stream"], "m")
 
@@ -361,11 +373,10 @@ def test_broken_plugins_change_nothing_of_a_chat_with_another(
 
 
 @pytest.mark.fault(99)
-def test_load_shows_what_is_wrong_with_each_and_hurts_nobody_else(among: Program) -> None:
-    done = among("providers", "--load", "--json")
-    listed = rows(done)
+def test_load_shows_what_is_wrong_with_each_and_hurts_nobody_else(loaded: Done) -> None:
+    listed = rows(loaded)
 
-    assert done.status == 0
+    assert loaded.status == 0
     for broken, message, _ in (param.values for param in BROKEN):
         assert message in listed[broken.name.removeprefix("llmcli-")]["problem"]
     assert "problem" not in listed["good"]
@@ -661,9 +672,11 @@ def test_what_a_plugin_prints_while_it_answers_is_no_part_of_the_answer(among: P
 
 
 @pytest.mark.fault(103)
-def test_what_plugins_print_is_no_part_of_a_list(among: Program) -> None:
-    assert "noisy" in rows(among("providers", "--load", "--json"))
-    assert "echo/echo\n" in among("models").text
+def test_what_plugins_print_is_no_part_of_a_list(loaded: Done, models: Done) -> None:
+    assert "noisy" in rows(loaded)
+    assert "written\n" in loaded.err
+    assert [line for line in models.text.splitlines() if "/" not in line] == []
+    assert "written\n" in models.err
 
 
 @pytest.mark.fault(103)
