@@ -12,7 +12,10 @@ from llmcli.testing.hearing import crash, hear, hear_whole
 from llmcli.testing.samples import Answer, body
 from llmcli.testing.subject import CheckFailed, Subject, check, fail, skip
 
-_STRANGE: tuple[object, ...] = (None, "x", 7, [], {}, ["x"], [None])
+Strange = tuple[object, ...]
+
+_STRANGE: Strange = (None, "x", 7, [], {}, ["x"], [None])
+_FEW: Strange = (None, "x")  # where each needs a connection of its own
 
 
 def document_in(record: bytes) -> dict[str, object] | None:
@@ -27,18 +30,18 @@ def with_document(record: bytes, document: object) -> bytes:
     return record[: record.find(b"{")] + body(document) + record[record.rfind(b"}") + 1 :]
 
 
-def mangled(value: object, place: str = "") -> Iterator[tuple[str, object]]:
-    """The value with each value in it, and itself, replaced by each of the strange ones; and what was replaced."""
-    for strange in _STRANGE:
-        yield f"{place or 'all'} = {json.dumps(strange)}", strange
+def mangled(value: object, place: str = "", others: Strange = _STRANGE) -> Iterator[tuple[str, object]]:
+    """The value with each value in it, and itself, replaced by each of the others; and what was replaced."""
+    for other in others:
+        yield f"{place or 'all'} = {json.dumps(other)}", other
     if isinstance(value, dict):
         for key, inner in value.items():
-            for where, changed in mangled(inner, f"{place}.{key}".lstrip(".")):
+            for where, changed in mangled(inner, f"{place}.{key}".lstrip("."), others):
                 yield where, {**value, key: changed}
     elif isinstance(value, list):
         first_of_each = {_shape(inner): at for at, inner in reversed(list(enumerate(value)))}
         for at in sorted(first_of_each.values()):
-            for where, changed in mangled(value[at], f"{place}[{at}]"):
+            for where, changed in mangled(value[at], f"{place}[{at}]", others):
                 yield where, [*value[:at], changed, *value[at + 1 :]]
 
 
@@ -55,15 +58,15 @@ def _blamed(where: str) -> Iterator[None]:
         fail(f"{where}, {crash(exc)}")
 
 
-@check("http")
+@check("any")
 def strange_answers_do_no_harm(subject: Subject) -> None:
     """A value of another type than the API promises is an error or nothing, never a crash"""
     for name, sample in subject.given.answers().items():
-        document = document_in(sample.whole or b"")
+        document = None if subject.native else document_in(sample.whole or b"")
         for where, changed in mangled(document) if document is not None else ():
             with _blamed(f"{name}, whole: with {where}"):
                 hear_whole(subject, sample._replace(whole=body(changed)))
-        if subject.http().capabilities.stream:
+        if subject.streams and not subject.in_process:
             _strange_records(subject, name, sample)
 
 
@@ -76,7 +79,7 @@ def _strange_records(subject: Subject, name: str, sample: Answer) -> None:
         if document is None or shape in shapes:
             continue
         shapes.add(shape)
-        for where, changed in mangled(document):
+        for where, changed in mangled(document, others=_FEW if subject.native else _STRANGE):
             records = [*sample.stream[:number], with_document(record, changed), *sample.stream[number + 1 :]]
             with _blamed(f"{name}, record {number + 1}: with {where}"):
                 hear(subject, sample, records)

@@ -58,7 +58,7 @@ def lines_may_end_in_crlf(subject: Subject) -> None:
               "leave the ends of lines to the framing")  # fmt: skip
 
 
-@check("http")
+@check("any")
 def keep_alives_say_nothing(subject: Subject) -> None:
     """What a server sends only to show that it lives is no part of the answer"""
     alive = subject.given.keep_alive or _usual(_KEEP_ALIVES, subject)
@@ -82,14 +82,13 @@ def unknown_records_are_ignored(subject: Subject) -> None:
 
 def _suggested(subject: Subject) -> bytes:
     """A record of an unknown kind, where the records are JSON objects."""
-    if subject.native or not any(map(document_in, subject.given.answer.stream)):
-        return b""
-    return _usual(_UNKNOWN, subject)
+    objects = any(map(document_in, subject.given.answer.stream))
+    return _usual(_UNKNOWN, subject) if objects else b""
 
 
 def _usual(records: dict[type, bytes], subject: Subject) -> bytes:
-    """The record that is usual with the provider's framing."""
-    framing = subject.http().framing()
+    """The record that is usual with the provider's framing; a native provider has none that we know."""
+    framing = None if subject.native else subject.http().framing()
     return next((record for kind, record in records.items() if isinstance(framing, kind)), b"")
 
 
