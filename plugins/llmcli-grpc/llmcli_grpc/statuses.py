@@ -46,8 +46,11 @@ _NO_CONNECTION = r"failed to connect to all addresses|errors? resolving |DNS res
 # The connection was there, and went away:
 _LOST = r"Stream removed|Socket closed|recvmsg:|sendmsg:|GOAWAY|Connection reset|Broken pipe|keepalive|Endpoint closing"
 _TOO_LARGE = r"message larger than max|decompressed message size"
-_REASONS_TO_CONNECT = (
-    (r"CERTIFICATE_VERIFY_FAILED|Peer name", "--ca-bundle FILE trusts the authority that signed its certificate"),
+_UNTRUSTED = r"CERTIFICATE_VERIFY_FAILED"
+_OTHER_NAME = r"Hostname Verification|Peer name"
+_CURES = (
+    (_OTHER_NAME, "its certificate is for another name; check the host in the base URL"),
+    (_UNTRUSTED, "--ca-bundle FILE trusts the authority that signed its certificate"),
     (r"Tls handshake failed|SSL", "does the server speak TLS? grpc:// in the base URL is without"),
     (r"http1\.x|HTTP/2", "the server speaks no gRPC in the clear; check the port, or whether it should be grpcs://"),
     (r"refused", "is the server running?"),
@@ -68,8 +71,8 @@ def failure(rpc: grpc.Call, peer: str) -> LlmError:
 
 
 def _no_connection(details: str, peer: str) -> NetworkFailed:
-    hint = next((hint for pattern, hint in _REASONS_TO_CONNECT if re.search(pattern, details)), None)
-    hopeless = "CERTIFICATE_VERIFY_FAILED" in details or "Peer name" in details
+    hint = next((hint for pattern, hint in _CURES if re.search(pattern, details)), None)
+    hopeless = re.search(f"{_UNTRUSTED}|{_OTHER_NAME}", details) is not None
     error = NetworkFailed(f"cannot connect to {peer}: {_cause(details)}", hint=hint, retryable=not hopeless)
     error.sent = False
     return error

@@ -157,7 +157,8 @@ class Service(grpc.GenericRpcHandler):
                     answer.file_descriptor_response.file_descriptor_proto.append(file.SerializeToString())
                     break
             else:
-                answer.error_response.error_code = 0 if request.list_services else 5
+                if not request.list_services:
+                    answer.error_response.error_code = 5
             yield answer.SerializeToString()
 
 

@@ -95,8 +95,8 @@ def test_a_ca_bundle_that_cannot_be_read(ask: Asking, secure: Service, tmp_path:
 
 
 @contextmanager
-def proxy(port: int, answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n") -> Iterator[tuple[str, list[bytes]]]:
-    """A proxy that leads to a port of this machine, whatever it is asked for; its URL, and the heads of its requests."""
+def proxy(port: int) -> Iterator[tuple[str, list[bytes]]]:
+    """A proxy that leads to a port of this machine, whatever it is asked for: its URL and the heads of its requests."""
     heads: list[bytes] = []
 
     def serve(listener: socket.socket) -> None:
@@ -106,7 +106,7 @@ def proxy(port: int, answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n") -> Iterator[tup
             while not head.endswith(b"\r\n\r\n"):
                 head += near.recv(1)
             heads.append(head)
-            near.sendall(answer)
+            near.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
             back = threading.Thread(target=pass_on, args=(far, near), daemon=True)
             back.start()
             pass_on(near, far)
