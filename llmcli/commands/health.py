@@ -91,13 +91,16 @@ def _check(name: str, config: Config, world: World) -> tuple[dict[str, Any], Llm
 
 
 class _Answered:
-    """A log that notices whether the server gave any answer in HTTP. A proxy's refusal is not the server's."""
+    """
+    A log that notices whether the server gave any answer, in HTTP or (`status`) in the protocol of a native provider. A
+    proxy's refusal is not the server's.
+    """
 
     def __init__(self) -> None:
         self.once = False
 
     def __call__(self, event: str, /, **fields: object) -> None:
-        self.once = self.once or (event == "response" and fields["status"] != 407)
+        self.once = self.once or event == "status" or (event == "response" and fields["status"] != 407)
 
 
 def _ask(ready: Ready, world: World, log: Log) -> bool | None:
