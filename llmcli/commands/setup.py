@@ -200,5 +200,6 @@ def brief_call(ready: Ready, world: World, *, seconds: float, log: Log = no_log)
         timeouts,
         RetryPolicy(retries=0),
         started=time.monotonic(),
+        log=log,
         key_source=ready.secret.source if ready.secret else None,
     )
