@@ -86,7 +86,7 @@ class Connection:
         The messages that a method answers with, as they come. They end only with the server's word that all is well
         (the status OK); whatever else ends them is raised. Closing the iterator cancels the call.
         """
-        self._call.log("request", method=path, bytes=len(request))
+        self._call.log("call", method=path, bytes=len(request))
         rpc = self._channel.unary_stream(path, bytes, bytes)(request, metadata=self._metadata)
         with ThreadPoolExecutor(1) as reading:
             try:
@@ -94,7 +94,7 @@ class Connection:
                     yield message
             finally:
                 rpc.cancel()
-        self._call.log("response", status="OK")
+        self._call.log("status", code="OK")
 
     def _awaited(self, message: "Future[bytes | None]", rpc: grpc.Call) -> bytes | None:
         """The next message, `None` at the end of all."""
@@ -106,7 +106,7 @@ class Connection:
             except grpc.RpcError:
                 error = failure(rpc, str(self._address))
                 if not isinstance(error, NetworkFailed):
-                    self._call.log("response", status=rpc.code().name)
+                    self._call.log("status", code=rpc.code().name)
                 raise error from None
 
 

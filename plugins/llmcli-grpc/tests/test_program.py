@@ -194,6 +194,31 @@ def test_a_reader_that_goes_away_cancels_the_answer(program: Program) -> None:
         assert server.gone.wait(30)
 
 
+def test_verbose_tells_of_each_call_but_not_of_the_key(program: Program) -> None:
+    with serving(saying(*CHUNKS)) as server:
+        program.configure(server.base_url)
+        status, out, err = program("chat", "-v", "-m", "acme", "-n", "hi")
+    assert (status, out) == (0, "Grüße 🦙\nBis bald.")
+    assert "* call: method=/llm.v1.LLM/Generate" in err
+    assert "* status: code=OK" in err
+    assert "k-123" not in err
+
+
+def test_a_server_that_refuses_the_key_is_reachable_all_the_same(program: Program) -> None:
+    class Refusing(grpc.GenericRpcHandler):
+        def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
+            return grpc.unary_unary_rpc_method_handler(
+                lambda request, context: context.abort(grpc.StatusCode.UNAUTHENTICATED, "bad token")
+            )
+
+    with serving(saying(), handlers=[Refusing()]) as server:
+        program.configure(server.base_url)
+        status, out, _ = program("health", "acme", "--json")
+    assert status == 4
+    assert '"reachable": true' in out
+    assert '"key_accepted": false' in out
+
+
 def test_health_asks_the_health_service(program: Program) -> None:
     with serving(saying(), health=b"\x08\x01") as server:
         program.configure(server.base_url)
