@@ -197,6 +197,11 @@ CHATTY = package(
     provider("It", "chatty", "api_key = ApiKey(required=False)", base="OpenAI",
              before="import logging; from llmcli.providers.openai import OpenAI; logging.basicConfig(level=0)"),
 )  # fmt: skip
+KEYED = package(
+    "keyed",
+    provider("It", "keyed", "api_key = ApiKey(env=('KEYED_KEY',))\n"
+             "def stream(self, request, call):\n    yield TextDelta('with a key')\n    yield Finish('stop')"),
+)  # fmt: skip
 CHOOSY = package(
     "choosy", provider("It", "choosy", ANSWERS + "def __init__(self, config):\n    raise UsageError('not so')")
 )
@@ -215,7 +220,7 @@ COMMANDS = Package(
     summary="Tools of a test \x1b[31m",
 )
 FOR_ALL = [
-    GOOD, STALE, *CLAIMS, SEVERAL, NOISY, MOVER, CHATTY, CHOOSY, COMMANDS,
+    GOOD, STALE, *CLAIMS, SEVERAL, NOISY, MOVER, CHATTY, CHOOSY, KEYED, COMMANDS,
     package("wrong", provider("It", "wrong", WRONG)),
     package("wronghttp", provider("It", "wronghttp", WRONG_HTTP, base="OpenAI",
                                   before="from llmcli.providers.openai import OpenAI")),
@@ -483,6 +488,29 @@ def test_the_list_shows_double_claims_and_leftovers_without_importing_anything(a
 def test_a_built_in_id_cannot_be_taken_but_its_claimant_can_be_asked(among: Program) -> None:
     assert among("chat", "-m", "echo", "-n", "hello").text == "hello"
     assert among("chat", "-p", "evil-echo:echo", "-n", "hello").text == "heard: hello"
+
+
+@pytest.mark.fault(104)
+@pytest.mark.parametrize(("name", "status"), [("keyed", 0), ("llmcli-keyed:keyed", 0), ("mine", 4)])
+def test_a_plugin_gets_its_key_by_either_of_its_ids_and_lends_it_to_nobody(
+    among: Program, name: str, status: int
+) -> None:
+    among.configure('[providers.mine]\nadapter = "llmcli-keyed:keyed"\ndefault_model = "m"\n')
+
+    assert among("chat", "-p", name, "-n", "hello", env={"KEYED_KEY": "sk-keyed"}).status == status
+    assert among("chat", "-p", name, "-n", "hello").status == 4
+
+
+@pytest.mark.fault(104)
+@pytest.mark.fault(107)
+def test_what_metadata_shows_to_be_wrong_is_not_asked_for_models_by_itself(models: Done) -> None:
+    for name, problem in {
+        "stale": "its module llmcli_stale is not there",
+        "evil-echo:echo": "echo is built in and cannot be taken",
+        "llmcli-twice:twice": "twice is also claimed by other-twice 2",
+    }.items():
+        assert [line for line in models.err.splitlines() if line.startswith(f"llmcli: {name}: {problem}")]
+    assert "cannot be loaded: ModuleNotFoundError: No module named 'llmcli_stale'" not in models.err
 
 
 @pytest.mark.fault(107)
