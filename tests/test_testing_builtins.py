@@ -18,6 +18,8 @@ OWN = {
     "ollama": ollama.SAMPLES,
 }
 CONFIGS = {"http": declarative.CONFIG}
+SPEAKERS = {*OWN, "openai", "openai-compatible"}  # each has a reader or a framing of its own, and the others theirs
+LONG = dict.fromkeys(("a-stream-may-be-cut-anywhere", "strange-answers-do-no-harm"), "another has the same reader")
 
 
 def subject(provider_id: str) -> Subject:
@@ -36,8 +38,8 @@ def failures(checked: Subject, *, connect: bool = True) -> list[str]:
 
 @pytest.mark.parametrize("provider_id", BUILT_IN)
 def test_a_built_in_provider_passes_the_kit(provider_id: str) -> None:
-    """Connections are the driver's, so that one speaker of a dialect makes them for all."""
-    assert failures(subject(provider_id), connect=provider_id in {*OWN, "openai"}) == []
+    checked, speaks = subject(provider_id), provider_id in SPEAKERS
+    assert failures(checked if speaks else checked._replace(waived=LONG), connect=speaks) == []
 
 
 def test_azure_before_its_v1_passes_the_kit() -> None:

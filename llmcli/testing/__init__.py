@@ -71,7 +71,7 @@ A provider without a wire (a model in this process) leaves `serve` out and tells
 `Failure.options` what has it answer so.
 
 Without pytest: `run(Subject(Acme, SAMPLES))` returns a `Result(id, title, status, message)` for each check; without
-samples it makes those that need none, and with `connect=False` opens no connection.
+samples it makes those that need none, and with `connect=False` it leaves out those over a real connection.
 '''
 
 from llmcli.testing.checks import CHECKS, Result, results, run

@@ -35,7 +35,10 @@ def perform(check: Check, subject: Subject) -> None:
 
 
 def results(subject: Subject, *, connect: bool = True) -> Iterator[Result]:
-    """Make the checks that apply to this kind of provider, one after the other; without `connect` the pure ones."""
+    """
+    Make the checks that apply to this kind of provider, one after the other; without `connect` not those over a real
+    connection.
+    """
     for check in CHECKS:
         if not check.applies(subject) or (check.connects and not connect):
             continue

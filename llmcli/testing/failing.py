@@ -29,7 +29,7 @@ def _failed(subject: Subject, failure: Failure) -> Heard:
         return hear(subject, Answer("", options=failure.options))
     if subject.native:
         return hear(subject, Answer("", (failure.body,), options=failure.options))
-    sent = Sent((failure.body,), failure.status, {name.lower(): value for name, value in failure.headers.items()})
+    sent = Sent((failure.body,), failure.status, failure.received)
     return listen(performed(subject, sent, stream=False, request=subject.asked(options=failure.options)))
 
 
@@ -115,7 +115,7 @@ def another_way_is_tried_once(subject: Subject) -> None:
     """A request that was refused is said in another way a few times at most"""
     provider = subject.http()
     failures = subject.samples.errors if subject.samples is not None else ()
-    errors = [provider.read_error(failure.status, failure.headers, failure.body) for failure in failures]
+    errors = [provider.read_error(failure.status, failure.received, failure.body) for failure in failures]
     for error in [*errors, RequestRejected("unsupported parameter: 'kit'")]:
         request: ChatRequest | None = subject.asked()
         for _ in range(_WAYS):

@@ -61,6 +61,11 @@ class Failure(NamedTuple):
     retry_after: float | None = None
     options: Mapping[str, Json] = NOTHING
 
+    @property
+    def received(self) -> dict[str, str]:
+        """The headers as an adapter is handed them, with lower-case names."""
+        return {name.lower(): value for name, value in self.headers.items()}
+
 
 class Samples(NamedTuple):
     """
