@@ -413,6 +413,7 @@ MODEL = [
     pytest.param(400, "The supported API model names are a or b, but you passed x.", None, id="DeepSeek, newer"),
     pytest.param(400, "The requested model is not supported by any provider", "model_not_supported", id="HF router"),
     pytest.param(400, "Model x not supported by provider hf-inference", None, id="HF hub"),
+    pytest.param(404, "This model models/gemini-x is no longer available to new users.", None, id="Gemini, retired"),
     pytest.param(400, "no", 20012, id="SiliconFlow"),
     pytest.param(400, "模型不存在", "1211", id="Zhipu"),
     pytest.param(400, "gone", "model_decommissioned", id="Groq"),
