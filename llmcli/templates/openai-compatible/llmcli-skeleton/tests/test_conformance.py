@@ -48,7 +48,7 @@ BROKEN = error("The server had an error.", "server_error")
 
 
 class TestSkeleton(HTTPConformance):
-    """Some fifty checks; each says what to change when it fails."""
+    """Every check is a test of its own, and says what to change when it fails."""
 
     provider = Skeleton
     samples = Samples(

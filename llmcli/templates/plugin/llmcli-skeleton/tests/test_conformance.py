@@ -32,7 +32,7 @@ def answer(text: str, *pieces: str, stopped: str = "complete", finish: FinishRea
 
 
 class TestSkeleton(HTTPConformance):
-    """Some fifty checks; each says what to change when it fails."""
+    """Every check is a test of its own, and says what to change when it fails."""
 
     provider = Skeleton
     samples = Samples(
