@@ -25,7 +25,7 @@ from llmcli.providers.mapped import ANSWER_KEYS, AnswerMap, MappedReader, answer
 from llmcli.types import ChatRequest, Event, HttpRequest, Json, Model, ProviderConfig, message
 
 from llmcli_grpc.connection import Address, Connection, connect
-from llmcli_grpc.schema import Descriptors, Method, by_reflection, from_file
+from llmcli_grpc.schema import Descriptors, by_reflection, from_file
 from llmcli_grpc.statuses import UNIMPLEMENTED
 
 Table = Mapping[str, Json]
@@ -165,9 +165,13 @@ class Grpc(NativeProvider):
         with self._connect(call) as connection:
             method = self._descriptors(connection).method(self._method, self._place("method"))
             messages = connection.messages(method.path, method.request(body, self._request.place))
+            documents = map(method.answer, messages)
+            reader = MappedReader(self._whole, self._stream)
             with closing(messages):
-                reader = MappedReader(self._whole, self._stream)
-                yield from (_read_stream if method.streams else _read_whole)(reader, method, messages)
+                if method.streams:
+                    yield from _read_stream(reader, documents, call)
+                else:
+                    yield from _read_whole(reader, documents)
 
     # --- health ---
 
@@ -188,12 +192,15 @@ class Grpc(NativeProvider):
             raise Busy("the server says of itself that it is not serving", http_status=503)
 
 
-def _read_stream(reader: MappedReader, method: Method, messages: Iterable[bytes]) -> Iterator[Event]:
+def _read_stream(reader: MappedReader, documents: Iterable[Table], call: NativeCall) -> Iterator[Event]:
     """The events of a stream. Where no expression says which message is the last, the status OK is its end."""
     empty = True
-    for each in messages:
+    for document in documents:
         empty = False
-        yield from reader.document(method.answer(each))
+        events = list(reader.document(document))
+        if not events:
+            call.kept_alive()
+        yield from events
         if reader.complete:
             return
     if empty:
@@ -201,9 +208,9 @@ def _read_stream(reader: MappedReader, method: Method, messages: Iterable[bytes]
     yield from reader.end()
 
 
-def _read_whole(reader: MappedReader, method: Method, messages: Iterable[bytes]) -> Iterator[Event]:
+def _read_whole(reader: MappedReader, documents: Iterable[Table]) -> Iterator[Event]:
     """The events of an answer that is one message, complete when its status has come too."""
-    answers = list(messages)
+    answers = list(documents)
     if len(answers) != 1:
         raise ProviderFailed(f"the provider sent {len(answers) or 'no'} messages for one answer")
-    yield from reader.whole(method.answer(answers[0]))
+    yield from reader.whole(answers[0])

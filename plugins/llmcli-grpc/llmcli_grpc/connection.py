@@ -21,12 +21,20 @@ import grpc
 from llmcli import __version__
 from llmcli.deadlines import Deadlines
 from llmcli.errors import ConfigurationError, NetworkFailed
-from llmcli.provider import NativeCall
+from llmcli.provider import NativeCall, Way
 
 from llmcli_grpc.statuses import failure
 
 RECEIVE_LIMIT = 16 * 1024 * 1024  # bytes of one message
 _PLAIN_PORT, _TLS_PORT = 80, 443
+# The C core keeps to our rules: no retries, connections and settings of its own.
+_OPTIONS: tuple[tuple[str, str | int], ...] = (
+    ("grpc.max_receive_message_length", RECEIVE_LIMIT),
+    ("grpc.enable_retries", 0),
+    ("grpc.service_config_disable_resolution", 1),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.primary_user_agent", f"llmcli/{__version__}"),
+)
 _SETTLED = (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE)
 _HASHED_NAME = r"[0-9a-f]{8}\.\d+"  # of a certificate in a directory as OpenSSL wants it
 
@@ -58,27 +66,29 @@ class Address(NamedTuple):
 @contextmanager
 def connect(call: NativeCall, address: Address, metadata: Mapping[str, str]) -> Iterator["Connection"]:
     """A connection to a server; leaving the block closes it, whatever is still going on."""
-    options = _options(call, address)
+    proxy = call.proxy(f"http{'s' if address.tls else ''}://{address}")
+    peer = f"{address} through {proxy.label}" if proxy else str(address)
+    options = [*_OPTIONS, _way(proxy)]
     if address.tls:
         credentials = grpc.ssl_channel_credentials(_certificates(call.trusted()))
         channel = grpc.secure_channel(f"dns:///{address}", credentials, options)
     else:
         channel = grpc.insecure_channel(f"dns:///{address}", options)
     try:
-        _establish(channel, call, address)
-        yield Connection(channel, call, address, metadata)
+        _establish(channel, call, peer)
+        yield Connection(channel, call, peer, metadata)
     finally:
         # grpcio closes a channel only after a last look at its state, which may take 0.2 s; nobody has to wait for it.
         Thread(target=channel.close, daemon=True).start()
 
 
 class Connection:
-    """A server that was reached. `metadata` goes out with every call."""
+    """A server that was reached, by the name of `peer`. `metadata` goes out with every call."""
 
-    def __init__(self, channel: grpc.Channel, call: NativeCall, address: Address, metadata: Mapping[str, str]) -> None:
+    def __init__(self, channel: grpc.Channel, call: NativeCall, peer: str, metadata: Mapping[str, str]) -> None:
         self._channel = channel
         self._call = call
-        self._address = address
+        self._peer = peer
         self._metadata = tuple(metadata.items())
 
     def messages(self, path: str, request: bytes) -> Generator[bytes, None, None]:
@@ -104,13 +114,13 @@ class Connection:
             except TimeoutError:
                 self._call.remaining()  # raises, because that was all the time there was
             except grpc.RpcError:
-                error = failure(rpc, str(self._address))
+                error = failure(rpc, self._peer)
                 if not isinstance(error, NetworkFailed):
                     self._call.log("status", code=rpc.code().name)
                 raise error from None
 
 
-def _establish(channel: grpc.Channel, call: NativeCall, address: Address) -> None:
+def _establish(channel: grpc.Channel, call: NativeCall, peer: str) -> None:
     """
     Wait until the server is reached, or cannot be: why it cannot be is said only to a call, so the first one hears it.
     Raises `TimedOut` when it takes too long to tell.
@@ -120,15 +130,15 @@ def _establish(channel: grpc.Channel, call: NativeCall, address: Address) -> Non
     tell = states.put
     channel.subscribe(tell, try_to_connect=True)
     try:
-        while _state(states, connecting, call, address) not in _SETTLED:
+        while _state(states, connecting, call, peer) not in _SETTLED:
             pass
     finally:
         channel.unsubscribe(tell)
-    call.log("connected", address=str(address), tls=address.tls)
+    call.log("connected", peer=peer)
 
 
 def _state(
-    states: "SimpleQueue[grpc.ChannelConnectivity]", connecting: Deadlines, call: NativeCall, address: Address
+    states: "SimpleQueue[grpc.ChannelConnectivity]", connecting: Deadlines, call: NativeCall, peer: str
 ) -> grpc.ChannelConnectivity:
     """The next state of a channel that connects, within the timeout of connecting and those of the call."""
     while True:
@@ -139,25 +149,17 @@ def _state(
             continue
         except NetworkFailed as exc:
             exc.sent = False
-            exc.message = f"{address}: {exc.message}"
+            exc.message = f"{peer}: {exc.message}"
             raise
 
 
-def _options(call: NativeCall, address: Address) -> list[tuple[str, str | int]]:
-    """What makes the C core keep to our rules: no retries, connections, proxies and settings of its own."""
-    options: list[tuple[str, str | int]] = [
-        ("grpc.max_receive_message_length", RECEIVE_LIMIT),
-        ("grpc.enable_retries", 0),
-        ("grpc.service_config_disable_resolution", 1),
-        ("grpc.use_local_subchannel_pool", 1),
-        ("grpc.primary_user_agent", f"llmcli/{__version__}"),
-    ]
-    proxy = call.proxy(f"http{'s' if address.tls else ''}://{address}")
+def _way(proxy: Way | None) -> tuple[str, str | int]:
+    """The option that leads through a proxy, or past those that the C core would find by itself."""
     if proxy is None:
-        return [*options, ("grpc.enable_http_proxy", 0)]
+        return "grpc.enable_http_proxy", 0
     if not proxy.url.startswith("http://"):
         raise NetworkFailed(f"{proxy.label}: gRPC goes through http:// proxies only", retryable=False)
-    return [*options, ("grpc.http_proxy", proxy.url)]
+    return "grpc.http_proxy", proxy.url
 
 
 def _certificates(paths: Sequence[str]) -> bytes:

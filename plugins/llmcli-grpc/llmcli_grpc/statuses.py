@@ -58,7 +58,7 @@ _CURES = (
 
 
 def failure(rpc: grpc.Call, peer: str) -> LlmError:
-    """The error for a call that did not end with OK. `peer` is whom it was made to."""
+    """The error for a call that did not end with OK. `peer` is whom it was made to, and through which proxy."""
     code, details = rpc.code(), rpc.details() or ""
     if code is grpc.StatusCode.UNAVAILABLE:
         if re.match(_NO_CONNECTION, details):
@@ -97,7 +97,11 @@ def _reported(code: grpc.StatusCode, details: str, metadata: Mapping[str, str | 
         headers["retry-after-ms"] = headers["grpc-retry-pushback-ms"]
     body = _body(details, metadata.get(_DETAILS_KEY))
     if status == UNIMPLEMENTED:
-        return RequestRejected(f"the server does not have this method: {body.message}", http_status=status)
+        return RequestRejected(
+            f"the server does not have this method: {body.message}",
+            hint="a descriptor file should be of the same version as the server",
+            http_status=status,
+        )
     error = classify(status, body, headers)
     if type(error) in (RequestRejected, ProviderFailed):  # their words are those of HTTP
         error.message = f"gRPC {code.name}: {body.message}"

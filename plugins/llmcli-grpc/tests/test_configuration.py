@@ -7,9 +7,12 @@ import pytest
 from conftest import Asking
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_service import FILES, saying, serving
+from llmcli.answer import Call, native_call
 from llmcli.config import Config, provider_setup
+from llmcli.deadlines import Deadlines
 from llmcli.errors import Busy, ConfigurationError, LlmError, RequestRejected, UsageError
-from llmcli.types import Model, ProviderConfig, message
+from llmcli.transport import Transport
+from llmcli.types import Model, ProviderConfig, Timeouts, message
 
 from llmcli_grpc import Grpc
 
@@ -179,11 +182,6 @@ def test_a_header_that_metadata_cannot_hold_is_refused_without_its_value(ask: As
 
 
 def check(ask: Asking, url: str) -> LlmError | None:
-    from llmcli.answer import Call, native_call
-    from llmcli.deadlines import Deadlines
-    from llmcli.transport import Transport
-    from llmcli.types import Timeouts
-
     provider = ask.provider(url)
     call = native_call(provider, Call(Transport(env={})), Deadlines(Timeouts(), started=0), stream=False)
     try:

@@ -13,6 +13,8 @@ from google.protobuf.any_pb2 import Any
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_service import chunk, failing, saying, serving, stalling
+from llmcli.answer import Call, native_call
+from llmcli.deadlines import Deadlines
 from llmcli.errors import (
     AuthenticationFailed,
     Busy,
@@ -25,7 +27,8 @@ from llmcli.errors import (
     TimedOut,
     UnknownModel,
 )
-from llmcli.types import Finish, TextDelta, Timeouts
+from llmcli.transport import Transport
+from llmcli.types import ChatRequest, Finish, TextDelta, Timeouts, message
 
 Code = grpc.StatusCode
 
@@ -202,6 +205,14 @@ def test_an_answer_of_something_between_that_speaks_no_grpc_keeps_its_status(
     assert error.http_status == int(status)
 
 
+def test_a_unary_method_that_answers_twice_breaks_its_promise(ask: Asking) -> None:
+    table = {"method": "/llm.v1.LLM/Ask", "request": "{model: model}", "content": "text"}
+    with raw_http2.answering(raw_http2.HEAD, HELLO, HELLO, OK, stay=True) as server:
+        server.go.set()
+        error = ask(ask.provider(server.base_url, descriptor=ask.descriptor, chat=table)).error
+    assert isinstance(error, ProviderFailed)
+
+
 # --- connecting -----------------------------------------------------------------------------------
 
 
@@ -252,6 +263,13 @@ def test_a_web_server_is_told_from_a_grpc_server(ask: Asking) -> None:
     assert "no gRPC in the clear" in error.hint
 
 
+def test_ipv6_addresses_are_addresses(ask: Asking) -> None:
+    error = ask(ask.provider("grpc://[::1]:1")).error
+    assert isinstance(error, NetworkFailed)
+    assert error.message.startswith("cannot connect to [::1]:1: ")
+    assert "refused" in error.message
+
+
 # --- time and cancelling --------------------------------------------------------------------------
 
 
@@ -270,6 +288,25 @@ def test_a_stream_that_stalls_is_given_up_after_the_idle_timeout_and_the_server_
     assert heard.text == "Hel"
     assert isinstance(heard.error, Incomplete)
     assert "no event in 0.3 s" in heard.error.message
+
+
+class Counting(Deadlines):
+    """Deadlines that count the signs of life which are no events."""
+
+    kept = 0
+
+    def kept_alive(self) -> None:
+        self.kept += 1
+
+
+def test_messages_that_say_nothing_show_that_the_server_lives(ask: Asking) -> None:
+    deadlines = Counting(Timeouts(), started=0)
+    with serving(saying({"text": "Hel"}, {}, {}, {"text": "lo"})) as server:
+        provider = ask.provider(server.base_url)
+        call = native_call(provider, Call(Transport(env={})), deadlines, stream=True)
+        events = list(provider.stream(ChatRequest("m", (message("user", "hi"),)), call))
+    assert events == [TextDelta("Hel"), TextDelta("lo"), Finish("stop")]
+    assert deadlines.kept == 2
 
 
 def test_closing_an_answer_cancels_it_at_the_server(ask: Asking) -> None:

@@ -95,7 +95,7 @@ def test_a_ca_bundle_that_cannot_be_read(ask: Asking, secure: Service, tmp_path:
 
 
 @contextmanager
-def proxy(port: int) -> Iterator[tuple[str, list[bytes]]]:
+def proxy(port: int, answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n") -> Iterator[tuple[str, list[bytes]]]:
     """A proxy that leads to a port of this machine, whatever it is asked for: its URL and the heads of its requests."""
     heads: list[bytes] = []
 
@@ -106,7 +106,7 @@ def proxy(port: int) -> Iterator[tuple[str, list[bytes]]]:
             while not head.endswith(b"\r\n\r\n"):
                 head += near.recv(1)
             heads.append(head)
-            near.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            near.sendall(answer)
             back = threading.Thread(target=pass_on, args=(far, near), daemon=True)
             back.start()
             pass_on(near, far)
@@ -133,6 +133,17 @@ def test_a_proxy_of_the_environment_leads_to_the_server(ask: Asking) -> None:
     assert heard.text == "ok"
     assert heads[0].startswith(b"CONNECT models.test:50051 HTTP/1.1\r\n")
     assert b"Basic dXNlcjpwYXNz" in heads[0]
+
+
+def test_a_proxy_that_refuses_is_named_and_nothing_was_sent(ask: Asking) -> None:
+    refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"
+    with serving(saying()) as server, proxy(int(server.base_url.rpartition(":")[2]), refusal) as (url, _):
+        error = ask(ask.provider("grpc://models.test:50051"), env={"http_proxy": url}).error
+    assert isinstance(error, NetworkFailed)
+    assert not error.sent
+    assert "models.test:50051 through proxy http://127.0.0.1" in error.message
+    assert "407" in error.message
+    assert "pass" not in error.message
 
 
 def test_this_machine_is_never_asked_through_a_proxy(ask: Asking) -> None:
