@@ -436,6 +436,10 @@ class _HTTPGuest(_Guest, HTTPProvider):
             wire = super().health_request()
         return _said(self._llmcli_whose, "health_request", wire, _is_request_or_none, f"{_REQUEST} or None")
 
+    def read_health(self, text: str) -> None:
+        with _blamed(self._llmcli_whose, "read_health"):
+            super().read_health(text)
+
     def authorize(self, request: HttpRequest, key: str) -> HttpRequest:
         with _blamed(self._llmcli_whose, "authorize"):
             wire = super().authorize(request, key)

@@ -236,6 +236,9 @@ class HTTPProvider(Provider):
         """A question that shows whether the service is there, where it has a better one than its list of models."""
         return None
 
+    def read_health(self, text: str) -> None:
+        """Raise the error that the answer to `health_request` reports although its status is no error, if it does."""
+
     def authorize(self, request: HttpRequest, key: str) -> HttpRequest:
         """The request with the key in its place. It sees the finished request, so signing is possible."""
         return with_key(request, self.api_key, key)

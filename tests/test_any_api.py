@@ -442,3 +442,12 @@ def test_health_asks_the_address_of_the_table(llmcli: Program, serve: Serve) -> 
     assert done.status == 0
     assert done.json[0]["ok"] is True
     assert server.requests[0].path == "/healthz"
+
+
+def test_a_service_that_says_under_status_200_that_it_is_ill_is_not_well(llmcli: Program, serve: Serve) -> None:
+    server = serve(answers(200, {"error": {"message": "the model is gone", "code": 503}}))
+    llmcli.configure(TABLE.format(port=server.port, more="") + '[providers.acme.health]\npath = "/healthz"\n')
+    done = llmcli("health", "acme")
+
+    assert done.status == 6
+    assert "the model is gone" in done.err

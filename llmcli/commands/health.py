@@ -117,7 +117,7 @@ def _ask(ready: Ready, world: World, log: Log) -> bool | None:
         raise ConfigurationError(f"{provider.config.id} is neither an HTTPProvider nor a NativeProvider")
     asked = provider.health_request()
     if asked is not None:
-        perform(provider, asked, call)
+        provider.read_health(perform(provider, asked, call))
         return None
     if provider.models_request() is not None:
         list_models(ready, call)

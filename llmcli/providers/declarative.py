@@ -212,6 +212,10 @@ class Declarative(HTTPProvider):
         """See `HTTPProvider.health_request`."""
         return HttpRequest("GET", self.url(self._health_path)) if self._health else None
 
+    def read_health(self, text: str) -> None:
+        """See `HTTPProvider.read_health`."""
+        self._chat.check_error(self._chat.lenient(Record(text)))
+
     # --- tables ---
 
     def _place(self, name: str) -> str:

@@ -51,8 +51,8 @@ _USAGE = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens",
 
 # The words of the APIs that we know, in lower case; whatever else an API says is `other`, and shown.
 _REASONS: Mapping[str, FinishReason] = {
-    **dict.fromkeys(("stop", "end_turn", "eos", "eos_token", "stop_sequence", "complete", "endoftext", "done"), "stop"),
-    **dict.fromkeys(("length", "max_tokens", "limit", "error_limit"), "length"),
+    **dict.fromkeys(("stop", "end_turn", "eos", "eos_token", "stop_sequence", "complete", "completed", "endoftext", "done"), "stop"),
+    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "limit", "error_limit"), "length"),
     **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call"), "tool_calls"),
     **dict.fromkeys(("content_filter", "safety", "refusal", "error_toxic"), "content_filter"),
     "error": "error",
@@ -104,19 +104,19 @@ class AnswerMap(NamedTuple):
 
     def findings(self, record: Record) -> Mapping[str, Json]:
         """What each expression finds in a record, by its key; in one that is no JSON they look into its text."""
-        document = self._lenient(record)
+        document = self.lenient(record)
         expressions = [each for each in (*self, self.ending.expression) if isinstance(each, Expression)]
         return {each.place.rpartition(".")[2]: each.find(document) for each in expressions}
 
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
         """The error for an answer with a status of 400 and above."""
-        document = self._lenient(Record(decode_body(body).strip(), "error"))
+        document = self.lenient(Record(decode_body(body).strip(), "error"))
         found = self.error.find(document) if self.error is not None else None
         if not truth(found):
             return http_errors.read_error(status, headers, body)
         return self._error(document, found, status, headers)
 
-    def _lenient(self, record: Record) -> object:
+    def lenient(self, record: Record) -> object:
         """The same as `document` for what may be no answer at all, such as the page of a proxy: that is its text."""
         try:
             return self.document(record)
