@@ -98,7 +98,7 @@ class RangeNotChecked(Acme):
 @mutant("an-unknown-option-is-refused", "super().check")
 class OptionsNotChecked(Optioned):
     def check(self, request: ChatRequest) -> None:
-        pass
+        super().check(request._replace(options={}))
 
 
 @mutant("an-ordinary-request-is-taken", "refuses a plain question")
@@ -410,9 +410,11 @@ class CutsLinesByHand(Framed):
     "says nothing",
     SAMPLES._replace(keep_alive=sse({"text": "", "alive": True})),
 )
-class CountsRecords(AcmeReader):
-    def text(self, text: str) -> Iterator[Event]:
-        yield TextDelta(text or " ")
+class SaysSomethingForEachRecord(AcmeReader):
+    def fields(self, answer: Mapping[str, Json]) -> Iterator[Event]:
+        if "alive" in answer:
+            yield TextDelta(" ")
+        yield from super().fields(answer)
 
 
 @mutant("unknown-records-are-ignored", "does not know")
@@ -557,10 +559,10 @@ class RecordsHoldNoErrors(AcmeReader):
 # --- what is strange ------------------------------------------------------------------------------
 
 
-@mutant("strange-answers-do-no-harm", "tokens = null")
+@mutant("strange-answers-do-no-harm", 'tokens = "x"')
 class TrustsTheUsage(AcmeReader):
     def usage(self, tokens: Any) -> Iterator[Event]:
-        return super().usage({"in": tokens["in"], "out": tokens["out"]} if tokens != "" else tokens)
+        return super().usage({"in": tokens["in"], "out": tokens["out"]} if tokens else None)
 
 
 @mutant("strange-errors-do-no-harm", "read_error: with")

@@ -88,6 +88,8 @@ def a_setting_out_of_range_is_refused(subject: Subject) -> None:
     """A setting out of its declared range is refused before anything is sent"""
     provider = subject.made()
     for name, setting in provider.settings.items():
+        if name not in ChatRequest._fields:
+            continue
         for end, step in ((setting.min, -1), (setting.max, 1)):
             if end is not None and _takes(provider, subject.asked(**{name: end + step})):
                 fail(f"{name} = {end + step:g} is out of the declared range and was not refused: "
