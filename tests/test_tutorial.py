@@ -2,7 +2,9 @@
 The tutorial (`docs/your-own-provider.md`), followed to the letter: each file written, each command typed into a real
 shell, what it prints compared with what the page says.
 
-`...` on the page stands for anything: on a line of its own for any lines, else for any characters of a line.
+Before a block on the page, `<!-- write FILE -->` makes it a file, `append` puts it at the end of one, and `change` puts
+it in the place of the line that begins with the same word; a block of a console is typed as it stands. `...` in what
+is printed stands for anything: on a line of its own for any lines, else for any characters of a line.
 """
 
 import os
@@ -51,7 +53,7 @@ def steps() -> Iterator[Step]:
 STEPS = list(steps())
 
 
-class Reader:
+class Follower:
     """
     Somebody who follows the page in an empty folder, with a home and a Python environment of their own. What one
     command exports, the next one sees.
@@ -134,11 +136,11 @@ class Reader:
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """What each step has printed, when all were followed in their order."""
-    reader = Reader(tmp_path_factory.mktemp("tutorial"))
+    follower = Follower(tmp_path_factory.mktemp("tutorial"))
     try:
-        yield [reader.follow(step) for step in STEPS]
+        yield [follower.follow(step) for step in STEPS]
     finally:
-        reader.close()
+        follower.close()
 
 
 def pattern(text: str) -> str:
