@@ -20,7 +20,7 @@ from llmcli import guests
 from llmcli.provider import HTTPProvider, NativeProvider, Provider
 from tests.packages import Environment, Package, provider
 from tests.program import Done, Program, shell_status
-from tests.servers import Server, answers, completion, says
+from tests.servers import Server, answers, completion, delta, finish, says, stream
 
 ANSWERS = """
 def stream(self, request, call):
@@ -563,7 +563,10 @@ def test_a_wrong_value_is_the_plugins_fault_and_exits_8(among: Program, what: st
     done = among("chat", "-m", f"wrong/{what}", "-n", form, "hello")
 
     assert (done.status, done.out) == (8, b"")
-    said = f"llmcli: {done.error['message']}" if form.startswith("--json") else done.err
+    said = done.err
+    if form.startswith("--json"):
+        said = f"llmcli: {done.error['message']}"
+        assert not done.error["retryable"]
     assert said.startswith(f"llmcli: {WHOSE}{message}")
     assert done.err.count("\n") == 1
 
@@ -619,6 +622,13 @@ def test_the_same_plugin_answers_where_it_does_nothing_wrong(among: Program, ser
     assert among("chat", "-p", "wronghttp", "--base-url", url, "-n", "hello").text == "hi there"
     url = serve(answers(200, completion("whole"))).url
     assert among("chat", "-p", "wronghttp", "--base-url", url, "-n", "--no-stream", "hello").text == "whole"
+
+
+def test_what_is_cut_behind_its_end_marker_loses_nothing(among: Program, serve: Callable[..., Server]) -> None:
+    url = serve(stream(delta("hi"), finish(), end=b"")).url
+    done = among("chat", "-p", "wronghttp", "--base-url", url, "-n", "hello")
+
+    assert (done.status, done.text, done.err) == (0, "hi", "")
 
 
 @pytest.mark.fault(101)
