@@ -559,7 +559,7 @@ class RecordsHoldNoErrors(AcmeReader):
 # --- what is strange ------------------------------------------------------------------------------
 
 
-@mutant("strange-answers-do-no-harm", 'tokens = "x"')
+@mutant("strange-answers-do-no-harm", '"x" in place of tokens')
 class TrustsTheUsage(AcmeReader):
     def usage(self, tokens: Any) -> Iterator[Event]:
         return super().usage({"in": tokens["in"], "out": tokens["out"]} if tokens else None)

@@ -98,7 +98,7 @@ def the_usage_is_read(subject: Subject) -> None:
     for name, sample, heard in _every_way(subject):
         usage = heard.reply().usage
         if usage != sample.usage:
-            fail(f"{name}: the last Usage event should be {sample.usage}, but is {usage}")
+            fail(f"{name}: the last Usage event should be {sample.usage}, but is {usage}: each replaces the one before")
 
 
 @check("any")
@@ -119,7 +119,7 @@ def an_empty_answer_is_an_answer(subject: Subject) -> None:
         skip("Samples.empty is not given")
     for name, heard in _ways_of(subject, sample):
         if heard.reply().message.parts:
-            fail(f"{name}: it says nothing, but the reader makes {heard.reply().message.parts} of it")
+            fail(f"{name}: it says nothing, but {heard.reply().message.parts} came: yield only what the API said")
 
 
 def _ways_of(subject: Subject, wanted: Answer) -> Iterator[tuple[str, Heard]]:

@@ -67,7 +67,8 @@ def _fail(subject: Subject, failure: Failure) -> None:
 def nothing_is_printed(subject: Subject) -> None:
     """Nothing is printed: stdout is the answer and nothing else"""
     if printed := _seen(_everything(subject)).printed:
-        fail(f"the adapter printed {printed[0][:60]!r}: take the print out; call.log is for a native provider")
+        line = printed[0].splitlines()[0]
+        fail(f"the adapter printed {line[:60]!r}: take the print out; a native provider has call.log")
 
 
 @check("any")

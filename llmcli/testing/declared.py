@@ -131,7 +131,7 @@ def the_default_model_is_known(subject: Subject) -> None:
     provider = subject.made()
     known, default = provider.known_models, subject.provider.default_model
     if default is not None and known and default not in known:
-        fail(f"default_model = {default!r} is not among known_models: {', '.join(known)}")
+        fail(f"default_model = {default!r} is not among known_models: {', '.join(known)}; put it there")
     configured = subject.provider(provider.config._replace(default_model="kit-model"))
     if configured.default_model != "kit-model":
         fail("default_model of the configuration is ignored: call super().__init__(config)")

@@ -93,7 +93,8 @@ def the_wait_that_the_api_asks_for_is_kept(subject: Subject) -> None:
         error = _failed(subject, failure).error
         if error is None or error.retry_after != failure.retry_after:
             told = None if error is None else error.retry_after
-            fail(f"HTTP {failure.status} {_excerpt(failure)}: retry_after should be {failure.retry_after}, not {told}")
+            fail(f"HTTP {failure.status} {_excerpt(failure)}: retry_after should be {failure.retry_after}, not {told}: "
+                 "read it in read_error(), where it is no Retry-After header")  # fmt: skip
 
 
 @check("http")

@@ -6,6 +6,7 @@ The bytes go through `answer()` itself, over a transport that holds them already
 would see.
 """
 
+import os
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,6 +23,7 @@ from llmcli.types import NOTHING, ChatRequest, Event, Finish, HttpRequest, Reply
 
 _CHUNKED = {"transfer-encoding": "chunked"}
 _ONCE = RetryPolicy(retries=0)
+_LIBRARY = os.path.dirname(os.__file__)  # whose frames are no place to look for a mistake
 _PATIENT = 20  # requests of one answer, which is more than any service wants to be said in other ways
 _PATIENCE = Timeouts(first=10.0, idle=10.0, total=None)
 
@@ -95,8 +97,10 @@ def listen(events: Iterator[Event]) -> Heard:
 
 def crash(exc: Exception) -> str:
     """What to say of an adapter that raised what is no error of ours."""
-    last = traceback.extract_tb(exc.__traceback__)[-1]
-    place = f"{last.filename.rpartition('/')[2]}:{last.lineno}, in {last.name}"
+    frames = traceback.extract_tb(exc.__traceback__)
+    theirs = [frame for frame in frames if not frame.filename.startswith(_LIBRARY) or "site-packages" in frame.filename]
+    last = (theirs or frames)[-1]
+    place = f"{os.path.basename(last.filename)}:{last.lineno}, in {last.name}"
     return f"the adapter raised {type(exc).__name__}: {exc} ({place}); raise an LlmError, or read what may be missing"
 
 

@@ -284,7 +284,7 @@ def thinking_is_sent_back(subject: Subject) -> None:
     found = _accepted(subject, _continued(subject, sample.parts), "an answer with thinking")
     for value in (value for each in opaque for _, value in leaves(each) if isinstance(value, str)):
         if not found.says(value):
-            fail(f"{value!r}, in the `opaque` of a Thinking part, is not sent back with its message")
+            fail(f"{value!r}, in the `opaque` of a Thinking part, is not sent back: send the part with its message")
 
 
 @check("http")

@@ -33,7 +33,7 @@ def with_document(record: bytes, document: object) -> bytes:
 def mangled(value: object, place: str = "", others: Strange = _STRANGE) -> Iterator[tuple[str, object]]:
     """The value with each value in it, and itself, replaced by each of the others; and what was replaced."""
     for other in others:
-        yield f"{place or 'all'} = {json.dumps(other)}", other
+        yield f"{json.dumps(other)} in place of {place or 'all of it'}", other
     if isinstance(value, dict):
         for key, inner in value.items():
             for where, changed in mangled(inner, f"{place}.{key}".lstrip("."), others):
