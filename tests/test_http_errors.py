@@ -391,7 +391,7 @@ CONTEXT = [
     pytest.param(400, "prompt is too long: 210000 tokens > 200000 maximum", None, id="Anthropic"),
     pytest.param(422, "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096", None, id="TGI"),
     pytest.param(422, "`inputs` must have less than 4096 tokens. Given: 5000", None, id="TGI, the prompt alone"),
-    pytest.param(400, "too many tokens: the total number of tokens in the prompt cannot exceed 4081", None, id="Cohere"),
+    pytest.param(400, "too many tokens: the total number of tokens cannot exceed 4081", None, id="Cohere"),
     pytest.param(413, "prompt is too long", None, id="413"),
     pytest.param(422, "maximum context length", None, id="422"),
 ]

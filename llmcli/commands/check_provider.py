@@ -52,6 +52,7 @@ def _waived(ready: Ready) -> dict[str, str]:
     if "chat" not in ready.setup.config.own:
         return {}
     waived = {
+        "samples-are-telling": "the sample of a table is what somebody recorded",
         "errors-are-told-apart": "a table holds no sample errors; `providers read --status` reads one",
         "models-are-listed": "a table holds no sample list of models; `--live` asks the service for it",
     }

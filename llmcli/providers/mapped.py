@@ -51,7 +51,9 @@ _USAGE = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens",
 
 # The words of the APIs that we know, in lower case; whatever else an API says is `other`, and shown.
 _REASONS: Mapping[str, FinishReason] = {
-    **dict.fromkeys(("stop", "end_turn", "eos", "eos_token", "stop_sequence", "complete", "completed", "endoftext", "done"), "stop"),
+    **dict.fromkeys(
+        ("stop", "end_turn", "eos", "eos_token", "stop_sequence", "complete", "completed", "endoftext", "done"), "stop"
+    ),
     **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "limit", "error_limit"), "length"),
     **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call"), "tool_calls"),
     **dict.fromkeys(("content_filter", "safety", "refusal", "error_toxic"), "content_filter"),
