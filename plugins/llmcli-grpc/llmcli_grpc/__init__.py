@@ -20,7 +20,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from llmcli.errors import Busy, ConfigurationError, ProviderFailed, RequestRejected
 from llmcli.expressions import ROOTS, Expression, check_used, described, scope
 from llmcli.framing import as_object
-from llmcli.provider import ApiKey, Capabilities, ConfigKey, NativeCall, NativeProvider, Setting, with_key
+from llmcli.provider import ApiKey, Capabilities, ConfigKey, NativeCall, NativeProvider, Setting, json_request, with_key
 from llmcli.providers.mapped import ANSWER_KEYS, AnswerMap, MappedReader, answer_map
 from llmcli.types import ChatRequest, Event, HttpRequest, Json, Model, ProviderConfig, message
 
@@ -161,10 +161,10 @@ class Grpc(NativeProvider):
 
     def stream(self, request: ChatRequest, call: NativeCall) -> Iterator[Event]:
         """See `NativeProvider.stream`."""
-        body = self._body(request)
+        document = json_request("", self._body(request)).body or b""
         with self._connect(call) as connection:
             method = self._descriptors(connection).method(self._method, self._place("method"))
-            messages = connection.messages(method.path, method.request(body, self._request.place))
+            messages = connection.messages(method.path, method.request(document, self._request.place))
             documents = map(method.answer, messages)
             reader = MappedReader(self._whole, self._stream)
             with closing(messages):

@@ -6,19 +6,21 @@ name), and the JSON mapping of protobuf.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_database import DescriptorDatabase
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.json_format import Error as JsonError
+from google.protobuf.json_format import MessageToDict, Parse, ParseError
+from google.protobuf.message import DecodeError, EncodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 from llmcli.config import nearest
 from llmcli.errors import ConfigurationError, ProviderFailed, RequestRejected
+from llmcli.expressions import shortened
 from llmcli.types import Json
 
 from llmcli_grpc.connection import Connection
@@ -40,26 +42,29 @@ class Method(NamedTuple):
     answers: Descriptor
     pool: DescriptorPool
 
-    def request(self, document: Mapping[str, Json], place: str) -> bytes:
+    def request(self, document: bytes, place: str) -> bytes:
         """
-        A document as the message that the method takes. Raises `ConfigurationError` for one that does not fit; `place`
-        is where the expression stands that made it.
+        A document of JSON as the message that the method takes. Raises `ConfigurationError` for one that does not fit;
+        `place` is where the expression stands that made it.
         """
         try:
-            made = ParseDict(dict(document), GetMessageClass(self.takes)(), descriptor_pool=self.pool)
-        except ParseError as exc:
+            made = Parse(document, GetMessageClass(self.takes)(), descriptor_pool=self.pool)
+            return made.SerializeToString()
+        except (ParseError, EncodeError) as exc:
             raise ConfigurationError(
                 f"{place} does not fit {self.takes.full_name}: {_readable(exc)}", hint=_fields_hint(exc, self.takes)
             ) from exc
-        return made.SerializeToString()
 
     def answer(self, message: bytes) -> dict[str, Json]:
         """A message of the answer as a document. Raises `ProviderFailed` for what is none."""
         try:
-            read = GetMessageClass(self.answers).FromString(message)
+            return document_of(GetMessageClass(self.answers).FromString(message), self.pool)
         except DecodeError as exc:
             raise ProviderFailed(f"the server sent what is no {self.answers.full_name}") from exc
-        return document_of(read, self.pool)
+        except (JsonError, TypeError, ValueError) as exc:  # an unknown kind of `Any`, a date out of range, not a number
+            raise ProviderFailed(
+                f"the server sent a {self.answers.full_name} that JSON cannot say: {shortened(str(exc))}"
+            ) from exc
 
 
 def document_of(message: Message, pool: DescriptorPool) -> dict[str, Json]:
@@ -101,12 +106,12 @@ def _plain(value: Any, field: FieldDescriptor) -> Any:
     return value
 
 
-def _readable(exc: ParseError) -> str:
+def _readable(exc: Exception) -> str:
     """What protobuf says, without its list of all fields."""
     return str(exc).partition("\n")[0].partition(" Available Fields")[0].rstrip(".")
 
 
-def _fields_hint(exc: ParseError, message: Descriptor) -> str | None:
+def _fields_hint(exc: Exception, message: Descriptor) -> str | None:
     unknown = str(exc).partition(' has no field named "')[2].partition('"')[0]
     if not unknown or f'"{message.full_name}"' not in str(exc):
         return None

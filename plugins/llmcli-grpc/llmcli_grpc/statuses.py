@@ -3,7 +3,7 @@ What a gRPC call ended with -> one of our errors.
 
 Sources: the gRPC status codes and their HTTP counterparts as `google/rpc/code.proto` gives them; the rich error model
 (`grpc-status-details-bin`) and `google/rpc/error_details.proto`; how the C core words what it says by itself, found by
-trying with grpcio 1.85 (November 2026).
+trying with grpcio 1.74 and 1.85 (November 2026).
 """
 
 import json
@@ -65,7 +65,7 @@ def failure(rpc: grpc.Call, peer: str) -> LlmError:
             return _no_connection(details, peer)
         if re.match(_LOST, details):
             return NetworkFailed(f"the connection to {peer} was lost: {_cause(details)}")
-    if re.match("Stream removed|No status received", details) and not re.search(_TOO_LARGE, details):
+    if re.match("Stream removed|No status received|Received RST_STREAM", details) and not re.search(_TOO_LARGE, details):
         return ProviderFailed(f"the stream ended without its status: {_cause(details)}")
     return _reported(code, details, _metadata(rpc))
 

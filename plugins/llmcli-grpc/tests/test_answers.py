@@ -137,6 +137,14 @@ def test_a_message_that_does_not_fit_the_descriptor_is_an_error(ask: Asking) -> 
     assert "llm.v1.GenerateChunk" in heard.error.message
 
 
+def test_a_message_that_json_cannot_say_is_an_error(ask: Asking) -> None:
+    not_a_number = b"\x3a\x10\x0a\x0e\x0a\x01x\x12\x09\x11\0\0\0\0\0\0\xf8\x7f"  # extra: {x: nan}
+    with serving(saying(not_a_number)) as server:
+        heard = ask(ask.provider(server.base_url))
+    assert isinstance(heard.error, ProviderFailed)
+    assert "JSON cannot say" in heard.error.message
+
+
 def end_table(end: str) -> dict[str, str]:
     return {"method": "/llm.v1.LLM/Generate", "request": "{model: model}", "delta": "text", "end": end}
 

@@ -170,6 +170,15 @@ def test_a_descriptor_file_that_is_missing_broken_or_not_complete(
     assert message in error.message
 
 
+@pytest.mark.parametrize(
+    "said", [{"messages": (message("user", "\ud800"),)}, {"temperature": float("nan")}], ids=["no UTF-8", "no number"]
+)
+def test_what_no_message_can_say_is_the_callers_mistake(ask: Asking, said: dict[str, Any]) -> None:
+    with serving(saying({"text": "ok"})) as server:
+        assert isinstance(ask(ask.provider(server.base_url), **said).error, UsageError)
+    assert not server.asked
+
+
 @pytest.mark.parametrize("headers", [{"X-Größe": "1"}, {"x-name": "Grüße"}, {"x-name": "a\nb"}, {"trace-bin": "AA"}])
 def test_a_header_that_metadata_cannot_hold_is_refused_without_its_value(ask: Asking, headers: dict[str, str]) -> None:
     error = refused(ask, headers=headers)
