@@ -12,15 +12,23 @@ from typing import ClassVar
 from urllib.parse import quote
 from uuid import uuid4
 
-from llmcli.errors import ConfigurationError
-from llmcli.expressions import Expression, check_used, scope, truth
+from llmcli.errors import ConfigurationError, ProviderFailed
+from llmcli.expressions import Expression, check_used, scope, shortened, truth
 from llmcli.framing import Record, as_object, decode_body
 from llmcli.provider import ApiKey, Capabilities, ConfigKey, NativeCall, NativeProvider, Setting, encoded, with_key
 from llmcli.providers.mapped import MappedReader
 from llmcli.types import ChatRequest, Event, HttpRequest, Json, Model, ProviderConfig
 
 from llmcli_websocket.connection import Connection, Message, connect
-from llmcli_websocket.tables import CHAT_KEYS, CONNECTION_KEYS, Table, message_of, messages_of, speech, subprotocols_of
+from llmcli_websocket.tables import (
+    CHAT_KEYS,
+    CONNECTION_KEYS,
+    Table,
+    message_of,
+    messages_of,
+    speech_of,
+    subprotocols_of,
+)
 
 _REFUSED = 401  # what an error stands for that answers our key
 
@@ -45,7 +53,7 @@ class WebSocket(NativeProvider):
 
     def __init__(self, config: ProviderConfig) -> None:
         super().__init__(config)
-        self._speech = speech(config)
+        self._speech = speech_of(config)
         answer = self._speech.answer
         self.capabilities = Capabilities(thinking=answer.thinking is not None, tools=answer.tool_calls is not None)
         if not (self._speech.own and self._speech.uses("model")):
@@ -60,17 +68,19 @@ class WebSocket(NativeProvider):
         """See `NativeProvider.stream`. An answer that is not read to its end is cancelled."""
         reader = MappedReader(self._speech.answer, self._speech.answer)
         seen = self._seen(request, call)
+        asked = [self._encoded(each) for each in messages_of(self._speech.request, seen)]
+        cancel = self._encoded(message_of(self._speech.cancel, seen)) if self._speech.cancel is not None else None
         with self._connected(request.model, seen, call) as connection:
             try:
-                for message in messages_of(self._speech.request, seen):
-                    connection.send(self._encoded(message))
+                for message in asked:
+                    connection.send(message)
                 yield from self._answer(connection, reader, str(seen["id"]), call)
             finally:
-                cancel = None if reader.complete else self._speech.cancel
-                connection.close(self._encoded(message_of(cancel, seen)) if cancel is not None else None)
+                connection.close(None if reader.complete else cancel)
 
     def _answer(self, connection: Connection, reader: MappedReader, ours: str, call: NativeCall) -> Iterator[Event]:
         for text, document in self._heard(connection, ours, call):
+            # What is no document is blank, or the sentinel.
             events = list(reader.feed(Record(text)) if document is None else reader.document(document))
             if not events:
                 call.kept_alive()
@@ -140,7 +150,9 @@ class WebSocket(NativeProvider):
         """Until the server lets us in. An error that comes instead speaks of the key, unless it says otherwise."""
         for text, document in self._heard(connection, ours, call):
             if self._speech.is_error(document):
-                raise self._speech.answer.read_error(_REFUSED, {}, text.encode())
+                error = self._speech.answer.read_error(_REFUSED, {}, text.encode())
+                error.http_status = None  # that is only what it stands for
+                raise error
             if truth(ready.find(document)):
                 return
             call.kept_alive()
@@ -150,19 +162,29 @@ class WebSocket(NativeProvider):
 
     def _heard(self, connection: Connection, ours: str, call: NativeCall) -> Iterator[tuple[str, object]]:
         """The messages that belong to our request, as text and as what stands in them; pings are answered."""
-        speech = self._speech
+        speech, known = self._speech, False
         for message in connection.messages():
             text = _text(message)
             document = speech.document(text)
             theirs = speech.id.find(document) if speech.id is not None else None
+            known = known or theirs == ours
             if speech.ping is not None and speech.pong is not None and truth(speech.ping.find(document)):
                 connection.send(self._encoded(message_of(speech.pong, document)))
                 call.kept_alive()
             elif theirs is not None and theirs != ours:
+                if not known and speech.is_end(document):
+                    raise self._unknown_id(theirs)
                 call.log("ignored", id=theirs)
                 call.kept_alive()
             else:
                 yield text, document
+
+    def _unknown_id(self, theirs: Json) -> ProviderFailed:
+        """Not to be waited on for ever: a server that gives answers ids of its own."""
+        return ProviderFailed(
+            f"an answer ended whose id is {shortened(str(theirs))}, and none began with the id that we gave",
+            hint=f'id = "" under [providers.{self.config.id}.chat] takes answers of any id',
+        )
 
     def _encoded(self, message: Json) -> Message:
         """A message as it goes out: a text as it is, anything else as JSON."""

@@ -97,6 +97,11 @@ class Speech(NamedTuple):
             return None
         return self.answer.document(Record(text))
 
+    def is_end(self, document: object) -> bool:
+        """Whether a document is the end marker of an answer."""
+        end = self.answer.ending.expression
+        return end is not None and truth(end.find(document))
+
     def is_error(self, document: object) -> bool:
         """Whether a document reports an error."""
         if self.answer.error is None:
@@ -104,7 +109,7 @@ class Speech(NamedTuple):
         return truth(self.answer.error.find(document))
 
 
-def speech(config: ProviderConfig) -> Speech:
+def speech_of(config: ProviderConfig) -> Speech:
     """
     The protocol that the tables `connection` and `chat` describe. Raises `ConfigurationError` with file, dotted key and
     position for whatever is wrong with them.

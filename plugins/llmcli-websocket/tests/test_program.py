@@ -225,9 +225,12 @@ def test_a_key_does_not_go_into_the_clear(llmcli: Program) -> None:
     assert b"use wss" in done.stderr
 
 
-def test_ctrl_c_cancels_the_answer_and_closes_the_connection(llmcli: Program, serve: Serve) -> None:
-    server = serve(says("Once upon", done=False))
-    llmcli.configure(TABLE.format(url=server.base_url))
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_ctrl_c_cancels_the_answer_and_closes_the_connection(
+    llmcli: Program, serve: Serve, tls: ssl.SSLContext, ca_file: str, encrypted: bool
+) -> None:
+    server = serve(says("Once upon", done=False), tls=tls if encrypted else None)
+    llmcli.configure(TABLE.format(url=server.base_url) + f'ca_bundle = "{ca_file}"\n')
     with llmcli.start("chat", "-m", "ws", "-n", "hi") as running:
         assert running.stdout is not None
         assert running.stdout.read(9) == b"Once upon"

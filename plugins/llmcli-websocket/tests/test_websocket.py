@@ -153,6 +153,16 @@ def test_the_richer_form_has_ids_reasons_and_acknowledgements(serve: Serve) -> N
     assert events == [("ignored", {"id": "r0"}), ("ignored", {"id": "r0"})]
 
 
+def test_a_server_with_ids_of_its_own_is_not_waited_for_and_what_to_do_is_said(serve: Serve) -> None:
+    theirs = ({**chunk("hi"), "id": "cmpl-1"}, {**DONE, "id": "cmpl-1"})
+    error = fails(serve(after(1, *theirs)))
+
+    assert type(error) is ProviderFailed
+    assert "an answer ended whose id is cmpl-1" in error.message
+    assert error.hint == 'id = "" under [providers.ws.chat] takes answers of any id'
+    assert ask(serve(after(1, *theirs)), {"chat": {"id": ""}}).message.text == "hi"
+
+
 def test_messages_of_unknown_kinds_say_nothing(serve: Serve) -> None:
     server = serve(
         after(1, {"type": "queued", "position": 3}, chunk("a"), {"type": "metrics"}, 7, [], chunk("b"), DONE)
@@ -477,6 +487,7 @@ def test_an_error_instead_of_being_let_in_is_about_the_key_and_nothing_is_asked(
 
     assert type(failed) is AuthenticationFailed
     assert "nobody knows you" in failed.message
+    assert failed.http_status is None
     assert [each["type"] for each in server.client.said] == ["auth"]
 
 
