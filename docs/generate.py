@@ -247,6 +247,7 @@ NESTED_TABLES
 | `LLMCLI_TIMEOUT`, `LLMCLI_CONNECT_TIMEOUT`, `LLMCLI_FIRST_TIMEOUT`, `LLMCLI_IDLE_TIMEOUT` | the four timeouts |
 | `LLMCLI_RETRIES`, `LLMCLI_RETRY_MAX_WAIT` | `--retries`, `--retry-max-wait` |
 | `LLMCLI_CA_BUNDLE`, `LLMCLI_LOG_FILE` | `--ca-bundle`, `--log-file` |
+| `LLMCLI_PLUGIN_TIMEOUT` | seconds that a plugin's import may take (20) |
 | `NO_COLOR`, `TERM=dumb` | no colour, no rendering |
 | `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` | proxies; loopback addresses never go through one |
 | `SSL_CERT_FILE`, `SSL_CERT_DIR` | certificates to trust |
