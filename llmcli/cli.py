@@ -195,7 +195,9 @@ def providers_show(
     command.show(provider, world, config=config, no_config=no_config, as_json=json)
 
 
-@providers_app.command("add", epilog="Example: llmcli providers add work --base-url https://llm.example.com/v1 --key-env WORK_KEY")
+@providers_app.command(
+    "add", epilog="Example: llmcli providers add work --base-url https://llm.example.com/v1 --key-env WORK_KEY"
+)
 def providers_add(
     ctx: typer.Context,
     id: Annotated[str, typer.Argument(metavar="ID", help="How the provider is to be called: -m ID.")],  # noqa: A002
@@ -257,9 +259,7 @@ def providers_check(
 
     world: World = ctx.obj
     config, no_config, world.json_errors = _with_parent(ctx, config, no_config, json)
-    command.run(
-        provider, world, live=live, model=model, config=config, no_config=no_config, as_json=world.json_errors
-    )
+    command.run(provider, world, live=live, model=model, config=config, no_config=no_config, as_json=world.json_errors)
 
 
 @providers_app.command("new")
