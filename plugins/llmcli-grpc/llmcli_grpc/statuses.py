@@ -65,7 +65,9 @@ def failure(rpc: grpc.Call, peer: str) -> LlmError:
             return _no_connection(details, peer)
         if re.match(_LOST, details):
             return NetworkFailed(f"the connection to {peer} was lost: {_cause(details)}")
-    if re.match("Stream removed|No status received|Received RST_STREAM", details) and not re.search(_TOO_LARGE, details):
+    if re.match("Stream removed|No status received|Received RST_STREAM", details) and not re.search(
+        _TOO_LARGE, details
+    ):
         return ProviderFailed(f"the stream ended without its status: {_cause(details)}")
     return _reported(code, details, _metadata(rpc))
 
