@@ -57,7 +57,7 @@ TIMEOUT_KEYS: dict[str, Key] = {
     "total": Key(_NUMBER, "Everything, counted from the start of the process (none).", positive=True),
 }
 PROVIDER_KEYS: dict[str, Key] = {
-    "adapter": Key(_TEXT, "Who speaks to it: the id of a built-in or of a plugin (or `distribution:id`). Left out: ID is one."),
+    "adapter": Key(_TEXT, "Who speaks to it: the id of a built-in or a plugin (or `distribution:id`). Left out: ID."),
     "base_url": Key(_TEXT, "Where the API is."),
     "default_model": Key(_TEXT, "The model when only the provider is named."),
     "api_key": Key(_TABLE, "Where the key comes from and where it goes; see below."),
