@@ -25,7 +25,7 @@ from llmcli.providers.mapped import ANSWER_KEYS, AnswerMap, MappedReader, answer
 from llmcli.types import ChatRequest, Event, HttpRequest, Json, Model, ProviderConfig, message
 
 from llmcli_grpc.connection import Address, Connection, connect
-from llmcli_grpc.schema import Descriptors, by_reflection, from_file
+from llmcli_grpc.schema import Descriptors, by_reflection, decoded, from_file
 from llmcli_grpc.statuses import UNIMPLEMENTED
 
 Table = Mapping[str, Json]
@@ -188,7 +188,7 @@ class Grpc(NativeProvider):
                 if exc.http_status != UNIMPLEMENTED:
                     raise
                 return
-        if [HealthCheckResponse.FromString(each).status for each in answers] != [HealthCheckResponse.SERVING]:
+        if [decoded(HealthCheckResponse, each).status for each in answers] != [HealthCheckResponse.SERVING]:
             raise Busy("the server says of itself that it is not serving", http_status=503)
 
 

@@ -7,7 +7,7 @@ name), and the JSON mapping of protobuf.
 
 import os
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_database import DescriptorDatabase
@@ -31,6 +31,8 @@ _VERSIONS = ("v1", "v1alpha")
 _LARGE_INTEGERS = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
 _LARGE_WRAPPERS = ("google.protobuf.Int64Value", "google.protobuf.UInt64Value")
 _WELL_KNOWN = "google.protobuf."  # their JSON is not that of their fields
+
+_Message = TypeVar("_Message", bound=Message)
 
 
 class Method(NamedTuple):
@@ -57,14 +59,21 @@ class Method(NamedTuple):
 
     def answer(self, message: bytes) -> dict[str, Json]:
         """A message of the answer as a document. Raises `ProviderFailed` for what is none."""
+        read = decoded(GetMessageClass(self.answers), message)
         try:
-            return document_of(GetMessageClass(self.answers).FromString(message), self.pool)
-        except DecodeError as exc:
-            raise ProviderFailed(f"the server sent what is no {self.answers.full_name}") from exc
+            return document_of(read, self.pool)
         except (JsonError, TypeError, ValueError) as exc:  # an unknown kind of `Any`, a date out of range, not a number
             raise ProviderFailed(
                 f"the server sent a {self.answers.full_name} that JSON cannot say: {shortened(str(exc))}"
             ) from exc
+
+
+def decoded(kind: type[_Message], message: bytes) -> _Message:
+    """A message of a kind. Raises `ProviderFailed` for bytes that are none."""
+    try:
+        return kind.FromString(message)
+    except DecodeError as exc:
+        raise ProviderFailed(f"the server sent what is no {kind.DESCRIPTOR.full_name}") from exc
 
 
 def document_of(message: Message, pool: DescriptorPool) -> dict[str, Json]:
@@ -207,7 +216,8 @@ class _Reflection:
     def files(self, question: ServerReflectionRequest) -> dict[str, FileDescriptorProto]:
         """The file that is asked for, and perhaps those that it imports, by name; none where there is no such thing."""
         found = self._ask(question).file_descriptor_response.file_descriptor_proto
-        return {file.name: file for file in map(FileDescriptorProto.FromString, found)}
+        files = [decoded(FileDescriptorProto, file) for file in found]
+        return {file.name: file for file in files}
 
     def services(self) -> list[str]:
         """The names of all services."""
@@ -218,13 +228,16 @@ class _Reflection:
         while True:
             path = _REFLECTION.format(_VERSIONS[self._version])
             try:
-                (answer,) = self._connection.messages(path, question.SerializeToString())
+                answers = list(self._connection.messages(path, question.SerializeToString()))
             except RequestRejected as exc:
                 if exc.http_status != UNIMPLEMENTED:
                     raise
                 self._another_version(exc)
             else:
-                return ServerReflectionResponse.FromString(answer)
+                break
+        if len(answers) != 1:
+            raise ProviderFailed("the server's reflection did not give one answer to one question")
+        return decoded(ServerReflectionResponse, answers[0])
 
     def _another_version(self, exc: RequestRejected) -> None:
         self._version += 1

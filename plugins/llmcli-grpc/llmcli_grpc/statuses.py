@@ -45,6 +45,8 @@ _DETAILS = {message.full_name for message in ERROR_DETAILS.message_types_by_name
 _NO_CONNECTION = r"failed to connect to all addresses|errors? resolving |DNS resolution failed|empty address list"
 # The connection was there, and went away:
 _LOST = r"Stream removed|Socket closed|recvmsg:|sendmsg:|GOAWAY|Connection reset|Broken pipe|keepalive|Endpoint closing"
+# The call ended, but not with a status of the server's:
+_NO_STATUS = r"Stream removed|No status received|Received RST_STREAM"
 _TOO_LARGE = r"message larger than max|decompressed message size"
 _UNTRUSTED = r"CERTIFICATE_VERIFY_FAILED"
 _OTHER_NAME = r"Hostname Verification|Peer name"
@@ -65,9 +67,7 @@ def failure(rpc: grpc.Call, peer: str) -> LlmError:
             return _no_connection(details, peer)
         if re.match(_LOST, details):
             return NetworkFailed(f"the connection to {peer} was lost: {_cause(details)}")
-    if re.match("Stream removed|No status received|Received RST_STREAM", details) and not re.search(
-        _TOO_LARGE, details
-    ):
+    if re.match(_NO_STATUS, details) and not re.search(_TOO_LARGE, details):
         return ProviderFailed(f"the stream ended without its status: {_cause(details)}")
     return _reported(code, details, _metadata(rpc))
 

@@ -199,6 +199,17 @@ def test_reflection_as_grpcio_itself_offers_it_is_understood(ask: Asking) -> Non
         assert ask(ask.provider(server.base_url)).text == "ok"
 
 
+@pytest.mark.parametrize("answers", [[], [b"", b""], [b"\xff"]], ids=["none", "two", "nonsense"])
+def test_a_reflection_that_breaks_its_promise_is_the_servers_fault(ask: Asking, answers: list[bytes]) -> None:
+    handler = grpc.stream_stream_rpc_method_handler(lambda requests, context: iter(answers))
+    broken = grpc.method_handlers_generic_handler(
+        "grpc.reflection.v1.ServerReflection", {"ServerReflectionInfo": handler}
+    )
+    with serving(saying({"text": "ok"}), handlers=[broken]) as server:
+        heard = ask(ask.provider(server.base_url))
+    assert type(heard.error) is ProviderFailed
+
+
 def test_a_server_without_reflection_is_said_to_need_a_descriptor(ask: Asking) -> None:
     with serving(saying({"text": "ok"}), reflection=None) as server:
         heard = ask(ask.provider(server.base_url))
