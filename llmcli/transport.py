@@ -15,6 +15,7 @@ import socket
 import ssl
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple, Protocol
@@ -208,7 +209,7 @@ class Transport:
         self._log("request", method=request.method, url=request.url, headers=dict(request.headers),
                   bytes=len(request.body or b""), proxy=proxy.shown if proxy else None)  # fmt: skip
         try:
-            with self._pool(request.url, proxy, _Backend(deadlines, self._resolve, before_wait)) as pool:
+            with self._pool(request, proxy, _Backend(deadlines, self._resolve, before_wait)) as pool:
                 with pool.stream(
                     request.method,
                     request.url,
@@ -232,8 +233,9 @@ class Transport:
         except _FAILURES as exc:
             raise exchange.failed(exc) from exc
 
-    def _pool(self, url: str, proxy: Proxy | None, backend: "_Backend") -> httpcore.ConnectionPool:
-        context = self._tls() if url.startswith("https:") or (proxy and proxy.url.startswith("https:")) else None
+    def _pool(self, request: HttpRequest, proxy: Proxy | None, backend: "_Backend") -> httpcore.ConnectionPool:
+        encrypted = request.url.startswith("https:")
+        context = self._tls() if encrypted or (proxy and proxy.url.startswith("https:")) else None
         if proxy is None:
             return httpcore.ConnectionPool(ssl_context=context, network_backend=backend)
         if not proxy.usable:
@@ -242,6 +244,9 @@ class Transport:
                 hint="it should look like http://host:port, or http://user:password@host:port with / as %2F",
                 retryable=False,
             )
+        if not encrypted and "upgrade" in map(str.lower, request.headers):
+            direct = httpcore.ConnectionPool(ssl_context=context, network_backend=backend)
+            return httpcore.ConnectionPool(network_backend=_Tunnels(proxy, direct))
         return httpcore.HTTPProxy(
             proxy.shown,
             proxy_auth=_userinfo(proxy.url),
@@ -673,6 +678,39 @@ class _Stream(httpcore.NetworkStream):
     def get_extra_info(self, info: str) -> Any:
         """Facts about the socket, for the HTTP library."""
         return self._inner.get_extra_info(info)
+
+
+class _Tunnels(httpcore.NetworkBackend):
+    """
+    Connects by having a proxy make a tunnel. httpcore itself does so for https only; what is to change its protocol
+    needs one too, because few proxies pass that on.
+    """
+
+    def __init__(self, proxy: Proxy, direct: httpcore.ConnectionPool) -> None:
+        self._proxy = proxy
+        self._direct = direct
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Any = None,
+    ) -> httpcore.NetworkStream:
+        """The tunnel to a host."""
+        target = f"{host}:{port}"
+        headers = [("Host", target)]
+        if user := _userinfo(self._proxy.url):
+            headers.append(("Proxy-Authorization", f"Basic {b64encode(b':'.join(user)).decode()}"))
+        answer = self._direct.handle_request(
+            httpcore.Request("CONNECT", self._proxy.shown, headers=headers, extensions={"target": target.encode()})
+        )
+        if not 200 <= answer.status < 300:
+            self._direct.close()
+            raise httpcore.ProxyError(f"{answer.status} {answer.extensions['reason_phrase'].decode('latin-1')}")
+        stream: httpcore.NetworkStream = answer.extensions["network_stream"]
+        return stream
 
 
 # --- heads and bodies -----------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import ssl
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -15,7 +16,7 @@ from llmcli.provider import NativeCall, Opened
 from llmcli.providers.echo import Echo
 from llmcli.transport import Transport
 from llmcli.types import HttpRequest, ProviderConfig, Timeouts
-from tests.servers import Connection, Server, answers
+from tests.servers import Connection, Request, Server, answers, read_request
 
 Serve = Callable[..., Server]
 
@@ -202,3 +203,39 @@ def test_who_waits_in_another_thread_stops_when_the_call_is_abandoned_and_can_sa
 
     assert chatter.left.wait(10)
     assert chatter.heard == b"goodbye"
+
+
+FAR = HttpRequest("GET", "http://shout.example.test/talk", UPGRADE)  # loopback addresses never go through a proxy
+
+
+def behind(proxy: Server) -> NativeCall:
+    host = proxy.url.removesuffix("/v1").removeprefix("http://")
+    return called(Transport(env={"http_proxy": f"http://me:p%40ss@{host}"}))
+
+
+def test_a_proxy_makes_a_tunnel_for_an_upgrade_in_the_clear(serve: Serve) -> None:
+    def tunnel(connection: Connection) -> None:
+        connection.send(b"HTTP/1.1 200 Tunnel\r\n\r\n")
+        inner.append(read_request(connection.socket))
+        shout(connection)
+
+    inner: list[Request | None] = []
+    proxy = serve(tunnel)
+    with behind(proxy).open(FAR) as answer:
+        assert heard(answer, 6) == b"HELLO "
+
+    outer = proxy.requests[0]
+    assert (outer.method, outer.path) == ("CONNECT", "shout.example.test:80")
+    assert outer.headers["proxy-authorization"] == "Basic " + b64encode(b"me:p@ss").decode()
+    assert inner[0] is not None
+    assert (inner[0].method, inner[0].path, inner[0].headers["upgrade"]) == ("GET", "/talk", "shouting")
+    assert "proxy-authorization" not in inner[0].headers
+
+
+@pytest.mark.parametrize(("status", "words"), [(403, "refused the connection: 403"), (407, "wants authentication")])
+def test_a_proxy_that_makes_no_tunnel_is_named(serve: Serve, status: int, words: str) -> None:
+    with pytest.raises(NetworkFailed, match=words) as raised, behind(serve(answers(status, "no"))).open(FAR):
+        pass
+
+    assert raised.value.message.startswith("proxy http://127.0.0.1:")
+    assert not raised.value.sent
