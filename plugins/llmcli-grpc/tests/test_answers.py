@@ -201,7 +201,7 @@ def test_reflection_as_grpcio_itself_offers_it_is_understood(ask: Asking) -> Non
 
 @pytest.mark.parametrize("answers", [[], [b"", b""], [b"\xff"]], ids=["none", "two", "nonsense"])
 def test_a_reflection_that_breaks_its_promise_is_the_servers_fault(ask: Asking, answers: list[bytes]) -> None:
-    handler = grpc.stream_stream_rpc_method_handler(lambda requests, context: iter(answers))
+    handler = grpc.stream_stream_rpc_method_handler(lambda requests, context: iter(answers), bytes, bytes)
     broken = grpc.method_handlers_generic_handler(
         "grpc.reflection.v1.ServerReflection", {"ServerReflectionInfo": handler}
     )

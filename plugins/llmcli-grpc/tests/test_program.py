@@ -124,18 +124,22 @@ def test_a_server_that_is_not_there_exits_7(program: Program) -> None:
     assert len(err.splitlines()) == 2
 
 
-def test_an_unknown_authority_exits_7_and_only_llmcli_speaks_of_it(program: Program, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["localhost", "other.test"])
+def test_a_certificate_that_does_not_hold_exits_7_and_only_llmcli_speaks_of_it(
+    program: Program, tmp_path: Path, name: str
+) -> None:
     authority = trustme.CA()
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
-    certificate = authority.issue_cert("localhost")
+    certificate = authority.issue_cert(name)
     chain = b"".join(blob.bytes() for blob in certificate.cert_chain_pems)
     credentials = grpc.ssl_server_credentials([(certificate.private_key_pem.bytes(), chain)])
     with serving(saying(*CHUNKS), credentials=credentials) as server:
-        status, out, err = program.chat(server.base_url)
-        assert (status, out) == (7, "")
-        assert len(err.splitlines()) == 2
-        assert program.chat(server.base_url, "--ca-bundle", str(bundle)) == (0, "Grüße 🦙\nBis bald.", "")
+        trusted = ("--ca-bundle", str(bundle)) if name != "localhost" else ()
+        status, out, err = program.chat(server.base_url, *trusted)
+    assert (status, out) == (7, "")
+    assert err.startswith("llmcli: cannot connect to localhost:")
+    assert len(err.splitlines()) == 2
 
 
 def test_a_server_that_is_busy_is_asked_again_as_it_wishes(program: Program) -> None:
