@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from conftest import HOST
 from websocket_server import PATIENCE, Client, Proxy, Script, Server
+from websockets.frames import Opcode
 from websockets.sync.server import ServerConnection
 from websockets.sync.server import serve as serve_websocket
 
@@ -229,11 +230,16 @@ def test_a_key_does_not_go_into_the_clear(llmcli: Program) -> None:
 def test_ctrl_c_cancels_the_answer_and_closes_the_connection(
     llmcli: Program, serve: Serve, tls: ssl.SSLContext, ca_file: str, encrypted: bool
 ) -> None:
-    server = serve(says("Once upon", done=False), tls=tls if encrypted else None)
+    def script(client: Client) -> None:
+        says("Once upon", done=False)(client)
+        client.frame(Opcode.PING)
+
+    server = serve(script, tls=tls if encrypted else None)
     llmcli.configure(TABLE.format(url=server.base_url) + f'ca_bundle = "{ca_file}"\n')
     with llmcli.start("chat", "-m", "ws", "-n", "hi") as running:
         assert running.stdout is not None
         assert running.stdout.read(9) == b"Once upon"
+        assert server.clients[0].ponged.wait(PATIENCE)
         running.send_signal(signal.SIGINT)
         assert running.wait(PATIENCE) == -signal.SIGINT
 

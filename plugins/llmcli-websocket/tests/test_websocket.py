@@ -504,7 +504,7 @@ def test_a_server_that_closes_instead_of_letting_us_in_is_understood(serve: Serv
 
 def test_messages_may_be_the_text_itself_and_end_with_a_sentinel(serve: Serve) -> None:
     own = {"chat": {"request": "prompt", "record": "text", "end": "[DONE]"}}
-    server = serve(after(1, "Once ", "upon", " a time", "[DONE]"))
+    server = serve(after(1, "Once", " ", "upon", " a time", "[DONE]"))
 
     assert ask(server, own, messages=HELLO[1:]).message.text == "Once upon a time"
     assert server.client.raw == ["Héllo 🦙"]

@@ -31,6 +31,7 @@ class Client:
         self.raw: list[str | bytes] = []  # every message, as it came
         self.left: int | None = None  # the code of the client's close frame
         self.gone = threading.Event()
+        self.ponged = threading.Event()  # it has answered a ping, as it does when it waits for the next message
         self._socket = connection
         self._protocol = Protocol(Side.SERVER)
         self._waiting: list[str | bytes] = []
@@ -103,6 +104,8 @@ class Client:
                 continue
             if frame.opcode is Opcode.CLOSE:
                 self.left = Close.parse(bytes(frame.data)).code
+            elif frame.opcode is Opcode.PONG:
+                self.ponged.set()
             elif frame.opcode in (Opcode.TEXT, Opcode.BINARY):
                 data = bytes(frame.data)
                 message = data.decode() if frame.opcode is Opcode.TEXT else data
