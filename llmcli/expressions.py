@@ -92,14 +92,21 @@ class Expression:
     Raises `ConfigurationError` with the position for a text that is none, or that asks for a function that does not
     exist, in the wrong number of arguments, or - where `roots` are given - for a name that is not among them. `failing`
     is the error that is raised when a search goes wrong: what is wrong with a request is the configuration's fault,
-    what is wrong with an answer the provider's.
+    what is wrong with an answer the provider's. `hint` is what to do when something else stands where it looks.
     """
 
     def __init__(
-        self, text: str, place: str, *, roots: Iterable[str] | None = None, failing: type[LlmError] = ProviderFailed
+        self,
+        text: str,
+        place: str,
+        *,
+        roots: Iterable[str] | None = None,
+        failing: type[LlmError] = ProviderFailed,
+        hint: str | None = None,
     ) -> None:
         self.text = text
         self.place = place
+        self.hint = hint
         self._failing = failing
         self._tree = _parsed(text, place)
         _check_functions(self._tree, text, place)
@@ -138,7 +145,7 @@ class Expression:
         """The error for an answer that does not have what the expression promised: the path, and what stands there."""
         return self._failing(
             f"{self.place} should find {wanted}, but {self._where(document, found)}",
-            hint="`llmcli providers read ID` shows what every expression finds in an answer",
+            hint=self.hint,
         )
 
     def uses(self, name: str) -> bool:

@@ -112,7 +112,7 @@ def _ask(ready: Ready, world: World, log: Log) -> bool | None:
     call = brief_call(ready, world, seconds=_SECONDS, log=log)
     if isinstance(provider, NativeProvider):
         provider.health_check(native_call(provider, call, Deadlines(call.timeouts, started=call.started), stream=False))
-        return True
+        return None
     if not isinstance(provider, HTTPProvider):
         raise ConfigurationError(f"{provider.config.id} is neither an HTTPProvider nor a NativeProvider")
     asked = provider.health_request()

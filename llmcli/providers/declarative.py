@@ -222,7 +222,8 @@ class Declarative(HTTPProvider):
         return f"{self.config.place}.{name}"
 
     def _map(self, table: Table, name: str, *, text: str) -> AnswerMap:
-        return answer_map(table, self._place(name), text=text)
+        hint = f"`llmcli providers read {self.config.id}` shows what each expression finds in an answer"
+        return answer_map(table, self._place(name), text=text, hint=hint)
 
     def _path(self, table: Table, name: str, *, place: str = "model") -> str:
         """The path of a table, in which only one name may stand in braces."""

@@ -142,10 +142,10 @@ class AnswerMap(NamedTuple):
         return error
 
 
-def answer_map(table: Mapping[str, Json], place: str, *, text: str) -> AnswerMap:
+def answer_map(table: Mapping[str, Json], place: str, *, text: str, hint: str | None = None) -> AnswerMap:
     """
-    The map that a table describes; `text` is the key of its text. Raises `ConfigurationError` with the dotted key for
-    an expression that is none, or where the text has none.
+    The map that a table describes; `text` is the key of its text, `hint` what to do when an answer is of another shape.
+    Raises `ConfigurationError` with the dotted key for an expression that is none, or where the text has none.
     """
     record = str(table.get("record", "json"))
     if record not in RECORD_KINDS:
@@ -155,9 +155,9 @@ def answer_map(table: Mapping[str, Json], place: str, *, text: str) -> AnswerMap
             f"{place}.{text} is missing: the expression that finds the text", hint=f'for instance {text} = "text"'
         )
     names = [name for name in AnswerMap._fields if name in table and name in ANSWER_KEYS and name != "record"]
-    found = {name: Expression(str(table[name]), f"{place}.{name}") for name in names}
+    found = {name: Expression(str(table[name]), f"{place}.{name}", hint=hint) for name in names}
     if text in table:
-        found["text"] = Expression(str(table[text]), f"{place}.{text}")
+        found["text"] = Expression(str(table[text]), f"{place}.{text}", hint=hint)
     return AnswerMap(place, record, ending=_ending(table, place), **found)
 
 
@@ -310,7 +310,7 @@ class MappedReader(Reader):
             raise ProviderFailed(
                 f"{place}: {self._map.text.text} is null in all {self._records} records; the first is "
                 f"{described(self._first)}",
-                hint="`llmcli providers read ID --stream` shows what every expression finds in a stream",
+                hint=self._map.text.hint,
             )
         if self._thinking:
             yield self._thought()
