@@ -8,7 +8,7 @@ import io
 import os
 import sys
 import traceback
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import typer
 from typer.core import TyperGroup
@@ -326,8 +326,7 @@ def run(argv: list[str], *, started: float, stdin: int | None = 0) -> int:
         world.stdout = os.dup(1)  # which no plugin knows
         sys.stdout = io.TextIOWrapper(Printed(Stdout()), encoding="utf-8", write_through=True)
         first = argv[0] if argv else None
-        command = get_command(command_line(first))
-        assert isinstance(command, _Commands)
+        command = cast(_Commands, get_command(command_line(first)))
         if first is not None and first not in command.commands and not first.startswith("-"):
             status = _run_plugin(first, argv[1:], world)
             if status is not None:
