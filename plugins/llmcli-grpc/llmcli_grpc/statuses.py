@@ -13,8 +13,8 @@ from collections.abc import Mapping
 import grpc
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
-from google.rpc.error_details_pb2 import DESCRIPTOR as ERROR_DETAILS
-from google.rpc.status_pb2 import Status
+from google.rpc.error_details_pb2 import DESCRIPTOR as ERROR_DETAILS  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from llmcli.errors import LlmError, NetworkFailed, ProviderFailed, RequestRejected
 from llmcli.http_errors import ErrorBody, classify, describe
 

@@ -10,8 +10,8 @@ import pytest
 import raw_http2
 from conftest import Asking
 from google.protobuf.any_pb2 import Any
-from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
-from google.rpc.status_pb2 import Status
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from grpc_service import chunk, failing, saying, serving, stalling
 from llmcli.answer import Call, native_call
 from llmcli.deadlines import Deadlines
@@ -74,7 +74,7 @@ def packed(*details: ErrorInfo | RetryInfo, message: str = "") -> bytes:
     for detail in details:
         status.details.add().Pack(detail)
     status.details.append(Any(type_url="type.googleapis.com/acme.Unknown", value=b"\x08\x01"))
-    return status.SerializeToString()
+    return bytes(status.SerializeToString())
 
 
 def test_the_servers_wish_when_to_come_back_is_read_from_its_details(ask: Asking) -> None:
