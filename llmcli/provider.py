@@ -410,7 +410,10 @@ class NativeCall(Protocol):
         """Wait; raises `TimedOut` as soon as a deadline passes."""
 
     def remaining(self) -> float | None:
-        """Seconds until the current deadline; raises `TimedOut` when it has passed."""
+        """
+        Seconds until the current deadline, `None` for ever; raises `TimedOut` when it has passed, and `NetworkFailed`
+        when the answer was abandoned. Who waits in short slices and asks before each ends soon after Ctrl-C.
+        """
 
     def kept_alive(self) -> None:
         """The service showed that it lives without saying anything: the wait may take longer, but not for ever."""

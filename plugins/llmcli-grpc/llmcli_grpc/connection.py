@@ -26,6 +26,7 @@ from llmcli.provider import NativeCall, Way
 from llmcli_grpc.statuses import failure
 
 RECEIVE_LIMIT = 16 * 1024 * 1024  # bytes of one message
+_SLICE = 0.1  # seconds of one wait, so that an answer that nobody waits for any more is let go at once
 _PLAIN_PORT, _TLS_PORT = 80, 443
 # The C core keeps to our rules: no retries, connections and settings of its own.
 _OPTIONS: tuple[tuple[str, str | int], ...] = (
@@ -109,10 +110,11 @@ class Connection:
     def _awaited(self, message: "Future[bytes | None]", rpc: grpc.Call) -> bytes | None:
         """The next message, `None` at the end of all."""
         while True:
+            left = self._call.remaining()  # raises when the time is over, or nobody waits any more
             try:
-                return message.result(self._call.remaining())
+                return message.result(_SLICE if left is None else min(left, _SLICE))
             except TimeoutError:
-                self._call.remaining()  # raises, because that was all the time there was
+                continue
             except grpc.RpcError:
                 error = failure(rpc, self._peer)
                 if not isinstance(error, NetworkFailed):
@@ -144,7 +146,7 @@ def _state(
     while True:
         try:
             left = [seconds for seconds in (connecting.remaining(), call.remaining()) if seconds is not None]
-            return states.get(timeout=min(left, default=None))
+            return states.get(timeout=min([_SLICE, *left]))
         except Empty:
             continue
         except NetworkFailed as exc:
