@@ -122,9 +122,12 @@ def perform(provider: HTTPProvider, request: HttpRequest, call: Call) -> str:
     """Send a request that is no chat (a list of models) once, and return the text of its answer."""
     deadlines = Deadlines(call.timeouts, started=call.started)
     try:
-        with call.transport.send(prepared(provider, request, call.key), deadlines) as response:
+        wire = prepared(provider, request, call.key)
+        with call.transport.send(wire, deadlines) as response:
             if response.status >= 400:
-                raise provider.read_error(response.status, response.headers, response.excerpt())
+                raise _with_request(
+                    provider.read_error(response.status, response.headers, response.excerpt()), wire, response.status
+                )
             text = decode_body(response.read()).strip()
             if text.startswith("<"):
                 raise _web_page(response.status)

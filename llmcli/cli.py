@@ -186,7 +186,7 @@ def providers_show(
     no_config: _NoConfig = False,
     json: _Json = False,
 ) -> None:
-    """Show all of one provider: its settings, where its key comes from, its quirks."""
+    """Show all of one provider."""
     from llmcli.commands import providers as command
 
     config, no_config, json = _with_parent(ctx, config, no_config, json)
@@ -196,26 +196,26 @@ def providers_show(
 
 
 @providers_app.command(
-    "add", epilog="Example: llmcli providers add work --base-url https://llm.example.com/v1 --key-env WORK_KEY"
+    "add", epilog="Example: llmcli providers add work --base-url https://llm.example.com/v1 --default-model large"
 )
 def providers_add(
     ctx: typer.Context,
     id: Annotated[str, typer.Argument(metavar="ID", help="How the provider is to be called: -m ID.")],  # noqa: A002
-    adapter: Annotated[str | None, typer.Option(metavar="ID", help="Who speaks to it: openai-compatible (the default), http (the default with --content), or any provider's id.")] = None,
+    adapter: Annotated[str | None, typer.Option(metavar="ID", help="Who speaks to it: openai-compatible (the default), http (an API by expressions), or any provider's id.")] = None,
     base_url: Annotated[str | None, typer.Option(metavar="URL", help="Where the API is.")] = None,
     default_model: Annotated[str | None, typer.Option(metavar="NAME", help="The model when none is named.")] = None,
     key_env: Annotated[str | None, typer.Option(metavar="NAME", help="The environment variable that holds the key.")] = None,
     key_command: Annotated[str | None, typer.Option(metavar="COMMAND", help="A command that prints the key.")] = None,
     key_header: Annotated[str | None, typer.Option(metavar="NAME", help="The header that the key goes into.")] = None,
-    path: Annotated[str | None, typer.Option(metavar="PATH", help="http: what follows the base URL.")] = None,
-    request: Annotated[str | None, typer.Option(metavar="EXPR", help="http: the expression that makes the request.")] = None,
-    content: Annotated[str | None, typer.Option(metavar="EXPR", help="http: the expression that finds the text of an answer.")] = None,
+    path: Annotated[str | None, typer.Option(metavar="PATH", help="What follows the base URL; with this and the next two the adapter is http.")] = None,
+    request: Annotated[str | None, typer.Option(metavar="EXPR", help="The expression that makes the request.")] = None,
+    content: Annotated[str | None, typer.Option(metavar="EXPR", help="The expression that finds the text of an answer.")] = None,
     set: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Any other key, e.g. stream.delta=text; repeatable.")] = None,  # noqa: A002
     replace: Annotated[bool, typer.Option("--replace", help="Write the file anew if it is there.")] = False,
     config: _Config = None,
     no_config: _NoConfig = False,
 ) -> None:  # fmt: skip
-    """Add a provider by configuration: from flags, or on a terminal from questions."""
+    """Add a provider, by flags or by questions."""
     from llmcli.commands import add_provider as command
 
     command.run(command.Arguments(**{**ctx.params, "set": set or ()}), ctx.obj)
@@ -233,7 +233,7 @@ def providers_read(
     no_config: _NoConfig = False,
     json: _Json = False,
 ) -> None:  # fmt: skip
-    """Read a sample answer as a provider would, and show what each expression finds in it."""
+    """Show what is read in a sample answer."""
     from llmcli.commands import read_sample as command
 
     world: World = ctx.obj
@@ -254,7 +254,7 @@ def providers_check(
     no_config: _NoConfig = False,
     json: _Json = False,
 ) -> None:  # fmt: skip
-    """Check a provider as its author would: what it sends, how it reads, what it declares."""
+    """Check a provider as its author would."""
     from llmcli.commands import check_provider as command
 
     world: World = ctx.obj
@@ -269,7 +269,7 @@ def providers_new(
     template: Annotated[Literal["plugin", "openai-compatible", "http"], typer.Option(help="A package with a class, one for an OpenAI-compatible service, or a table.")] = "plugin",
     directory: Annotated[str | None, typer.Option(metavar="DIR", help="Where to write it; default: here.")] = None,
 ) -> None:  # fmt: skip
-    """Write a complete package, or a table, to begin with: it installs and passes its checks as it is."""
+    """Write a package or a table to begin with."""
     from llmcli.commands import new_provider as command
 
     command.run(name, template, ctx.obj, directory=directory)

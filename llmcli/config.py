@@ -272,6 +272,9 @@ def _table_for(
     table = dict(provider_table(config, provider_id))
     path, dotted = config.sources.get(provider_id, ""), f"providers.{provider_id}"
     models = table.pop("models", [])
+    check_table({"models": models}, PROVIDER_KEYS, path, dotted)
+    for number, name in enumerate(models if isinstance(models, list) else (), 1):
+        _check_type(name, _TEXT, path, f"{dotted}.models.{number}")
     if isinstance(models, dict):
         for name, override in models.items():
             _check_type(override, _TABLE, path, f"{dotted}.models.{name}")
@@ -334,8 +337,15 @@ def _check_provider(table: Table, cls: type[Provider], path: str, prefix: str) -
         if key.keys is not None:
             check_table(table.get(name, {}), _keys(key.keys), path, f"{prefix}.{name}")
     check_table(table.get("timeouts", {}), TIMEOUT_KEYS, path, f"{prefix}.timeouts")
-    check_table(table.get("api_key", {}), API_KEY_KEYS, path, f"{prefix}.api_key")
+    _check_api_key(table.get("api_key", {}), path, f"{prefix}.api_key")
     check_table(table.get("settings", {}), SETTING_KEYS, path, f"{prefix}.settings")
+
+
+def _check_api_key(table: Table, path: str, prefix: str) -> None:
+    """What stands in the place of a variable's name may be the key itself, so it is not shown."""
+    check_table(table, API_KEY_KEYS, path, prefix)
+    if not re.fullmatch(r"[A-Za-z_]\w*", table.get("env", "_"), re.ASCII):
+        raise ConfigurationError(f"{path}: {prefix}.env should be the name of an environment variable, and is none")
 
 
 def _keys(declared: Mapping[str, ConfigKey]) -> dict[str, Key]:
@@ -399,10 +409,12 @@ def find_key(
     if secret is not None:
         return _checked(secret)
     if declared.required:
-        names = " or ".join(_variables(setup, declared, cls_id)) or f"api_key under [providers.{setup.config.id}]"
+        variables = _variables(setup, declared, cls_id)
+        names = " or ".join(variables) or f"api_key under [providers.{setup.config.id}]"
+        own = f"export {variables[0]}=... , or --api-key-file FILE" if variables else None
         raise AuthenticationFailed(
             f"no key for {setup.config.id}: {names} is not set",
-            hint=f"get one at {declared.hint}" if declared.hint.startswith("http") else declared.hint or None,
+            hint=f"get one at {declared.hint}" if declared.hint.startswith("http") else declared.hint or own,
             provider=setup.config.id,
         )
     return None
@@ -465,7 +477,8 @@ def _run_key_command(command: str) -> str:
     except (OSError, ValueError, subprocess.TimeoutExpired) as exc:
         raise AuthenticationFailed(f"the key command failed: {type(exc).__name__}: {command.split()[0]}") from None
     if done.returncode != 0:
-        raise AuthenticationFailed(f"the key command exited with {done.returncode}: {done.stderr.strip()[:200]}")
+        said = f": {done.stderr.strip()[:200]}" if done.stderr.strip() else ""
+        raise AuthenticationFailed(f"the key command exited with {done.returncode}{said}")
     return done.stdout
 
 

@@ -42,6 +42,12 @@ _NEW_SCOPES = frozenset(
 )
 
 
+_SYNTAX_HINTS = {
+    "end": "is a bracket not closed?",
+    "number": "as a value a number is written in backquotes: `5`; of a list, in brackets: a[0]",
+    "unknown": "JMESPath has no such sign: a path begins with a name, and no `$` stands before it",
+}
+
 # --- the language ---------------------------------------------------------------------------------
 
 
@@ -146,6 +152,7 @@ class Expression:
         return self._failing(
             f"{self.place} should find {wanted}, but {self._where(document, found)}",
             hint=self.hint,
+            retryable=False,
         )
 
     def uses(self, name: str) -> bool:
@@ -231,8 +238,9 @@ def _parsed(text: str, place: str) -> Node:
     except ParseError as exc:
         at = exc.lexer_position if isinstance(exc, LexerError) else exc.lex_position
         said = exc.message if isinstance(exc, LexerError) else f"unexpected {exc.token_value!r}"
-        problem = said if at < len(text) else "it ends too early"
-        raise _mistake(text, place, at, problem) from exc
+        mistake = _mistake(text, place, at, said if at < len(text) else "it ends too early")
+        mistake.hint = _SYNTAX_HINTS.get(exc.token_type.lower() if at < len(text) else "end")
+        raise mistake from exc
     except JMESPathError as exc:
         raise ConfigurationError(f"{place}: the expression is empty") from exc
 
@@ -252,7 +260,10 @@ def _check_functions(tree: Node, text: str, place: str) -> None:
         name, given = node["value"], len(node["children"])
         least, most = _arity(name)
         if least is None:
-            raise _mistake(text, place, _position(text, name, r"\s*\("), f"unknown function {name}()")
+            mistake = _mistake(text, place, _position(text, name, r"\s*\("), f"unknown function {name}()")
+            near = nearest(name, ["if", *_FUNCTIONS.FUNCTION_TABLE])
+            mistake.hint = f"did you mean {near}()?" if near else None
+            raise mistake
         if given < least or (most is not None and given > most):
             wanted = f"{least}" if most == least else f"{least} to {most}" if most else f"{least} or more"
             problem = f"{name}() takes {wanted} argument{'' if wanted == '1' else 's'}, not {given},"
@@ -276,9 +287,17 @@ def _check_roots(tree: Node, text: str, place: str, roots: tuple[str, ...]) -> N
         if node["value"] not in roots:
             name = node["value"]
             mistake = _mistake(text, place, _position(text, name, r"\b"), f"unknown name {name}")
-            near = nearest(name, roots)
-            mistake.hint = f"did you mean {near}?" if near else f"it sees {', '.join(roots)}"
+            mistake.hint = _name_hint(name, roots)
             raise mistake
+
+
+def _name_hint(name: str, roots: tuple[str, ...]) -> str:
+    if name in ("true", "false", "null"):
+        return f"as a value it is written in backquotes: `{name}`"
+    if not name.isidentifier():
+        return f"a text is written in single quotes: '{name}'"
+    near = nearest(name, roots)
+    return f"did you mean {near}?" if near else f"it sees {', '.join(roots)}"
 
 
 def _position(text: str, name: str, then: str) -> int:
@@ -347,15 +366,15 @@ def check_used(request: ChatRequest, uses: Callable[[str], bool], whose: str, pl
     is where the expression stands that could use it.
     """
     said = [name for name in _SETTINGS if getattr(request, name) not in (None, ())]
-    if request.options and not (uses("options") or (set(request.options) == {"tools"} and uses("tools"))):
-        said.append("options")
     if any(each.role == "system" for each in request.messages) and not uses("messages"):
         said.append("system")
-    for name in said:
-        if not uses(name):
-            raise RequestRejected(
-                f"{whose} cannot be told {name}: no expression of it uses that", hint=f"{place} would"
-            )
+    unused = [name for name in said if not uses(name)]
+    if not uses("options"):
+        unused += [f"options.{name}" for name in request.options if not (name == "tools" and uses("tools"))]
+    if unused:
+        raise RequestRejected(
+            f"{whose} cannot be told {unused[0]}: no expression of it uses that", hint=f"use {unused[0]} in {place}"
+        )
 
 
 def _message(message: Message) -> dict[str, Json]:

@@ -89,9 +89,21 @@ def told(exc: BaseException) -> str:
     return f"{type(exc).__name__}: {lines[0][:_LONGEST_QUOTE]}" if lines else type(exc).__name__
 
 
+def place(exc: BaseException) -> str:
+    """The file and line that raised an error."""
+    trace = exc.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "a place that is not known"
+    return f"{os.sep.join(trace.tb_frame.f_code.co_filename.split(os.sep)[-2:])}, line {trace.tb_lineno}"
+
+
 def failed(whose: str, method: str, exc: BaseException) -> ProviderFailed:
     """The error for what a guest raised and should not have."""
-    return ProviderFailed(f"the plugin {whose} failed in {method}(): {told(exc)}", retryable=False)
+    return ProviderFailed(
+        f"the plugin {whose} failed in {method}(): {told(exc)}", hint=f"in {place(exc)}", retryable=False
+    )
 
 
 @contextmanager
@@ -412,7 +424,7 @@ def _misconfigured(whose: str) -> Iterator[None]:
     except BaseException as exc:
         if _is_error(exc):
             raise
-        raise BrokenPlugin(f"the plugin {whose} cannot be configured: {told(exc)}") from exc
+        raise BrokenPlugin(f"the plugin {whose} cannot be configured: {told(exc)}", hint=f"in {place(exc)}") from exc
 
 
 class _HTTPGuest(_Guest, HTTPProvider):

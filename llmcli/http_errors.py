@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _MESSAGE_LIMIT = 500  # characters of a provider's message that we show
 _SILENT = "no explanation"
+_ADDRESS = (404, 405, 406, 410, 415, 426)  # statuses that say that what was asked for is not there
 _REQUEST_IDS = ("x-request-id", "request-id", "x-generation-id", "apim-request-id", "cf-ray")
 
 # Codes and words, lower case, that decide more than the status does. Checked in this order.
@@ -145,8 +146,13 @@ def error_in(document: object) -> ErrorBody | None:
 
 
 def classify_in_stream(body: ErrorBody) -> LlmError:
-    """An error that came after status 200: its own code stands for the status where it is one."""
-    return classify(body.status or 200, body, {})
+    """
+    An error that came after status 200: its own code stands for the status where it is one. That something is not
+    found is then no word about the address, which was right.
+    """
+    error = classify(400 if body.status in _ADDRESS else body.status or 200, body, {})
+    error.http_status = body.status
+    return error
 
 
 def describe(body: bytes) -> ErrorBody:
@@ -293,7 +299,7 @@ def classify(status: int, body: ErrorBody, headers: Mapping[str, str]) -> LlmErr
         return made(UnknownModel, f"unknown model: {body.message}", "llmcli models lists what there is")
     if status == 404:
         return made(RequestRejected, f"no such address: {body.message}", "check the base URL")
-    if status in (405, 406, 410, 415, 426):
+    if status in _ADDRESS:
         return made(RequestRejected, f"HTTP {status}: {body.message}", "check the base URL")
     if status in (408, 409, 424, 499):  # what went wrong lies behind the server, not in the request
         return made(ProviderFailed, f"HTTP {status}: {body.message}")

@@ -127,11 +127,11 @@ def test_hugging_face_text_generation(llmcli: Program, serve: Serve) -> None:
     assert (done.status, done.text) == (0, "Rayleigh.")
     assert server.requests[0].path == "/meta-llama/Llama-2-7b-chat-hf"
     assert server.requests[0].json == {
-        "inputs": "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nwhy blue? [/INST]",
+        "inputs": "[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nwhy blue? [/INST]",
         "parameters": {"max_new_tokens": 9, "return_full_text": False},
     }
     listed = llmcli("models", "list", provider)
-    assert f"{provider}/google/flan-t5-xxl\n" in listed.text
+    assert f"{provider}/meta-llama/Llama-2-13b-chat-hf\n" in listed.text
 
 
 def test_a_cold_model_of_hugging_face_is_busy(llmcli: Program, serve: Serve) -> None:
@@ -274,7 +274,7 @@ def test_an_api_that_takes_and_gives_text_only(llmcli: Program, serve: Serve) ->
     done = llmcli("chat", "-n", "-m", use(llmcli, "text-only", server), "-s", SYSTEM, "why?")
 
     assert (done.status, done.text) == (0, " <yes>\n")
-    assert server.requests[0].json == {"prompt": "Be brief.\n\nHuman: why?\n\nAssistant:", "stop": ["\n\nHuman:"]}
+    assert server.requests[0].json == {"prompt": "Be brief.\n\nHuman: why?\n\nAssistant:"}
 
 
 def test_a_web_page_is_no_text_answer(llmcli: Program, serve: Serve) -> None:
@@ -300,6 +300,14 @@ def test_a_llama_2_prompt_for_a_real_llama_cpp_server(llmcli: Program, llama: An
     assert "prompt +" in streamed.err
     assert at_once.json["metadata"]["finish_reason"] == "length"
     assert refused.status == 4
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in TABLES.glob("*.toml")))
+def test_each_documented_table_passes_the_check(llmcli: Program, name: str) -> None:
+    done = llmcli("providers", "check", use_at(llmcli, name, "http://127.0.0.1:1"))
+
+    assert done.status == 0, done.text
+    assert " 0 failed" in done.text
 
 
 # --- keys -----------------------------------------------------------------------------------------

@@ -69,16 +69,16 @@ def test_a_request_is_what_its_expression_makes() -> None:
 
 
 def test_what_nobody_said_is_not_sent() -> None:
-    adapter = provider({"request": "{model: model, settings: {max: max_tokens, t: temperature}}"})
+    adapter = provider({"request": "{q: prompt, settings: {max: max_tokens, t: temperature}}"})
 
-    assert body(adapter, max_tokens=5) == {"model": "m", "settings": {"max": 5}}
+    assert body(adapter, max_tokens=5) == {"q": "hi", "settings": {"max": 5}}
 
 
 def test_a_stream_is_asked_for_by_keys_that_replace_the_chats() -> None:
-    adapter = streaming({"request": "{model: model, mode: 'whole'}"}, request="{mode: 'pieces', on: stream}")
+    adapter = streaming({"request": "{q: prompt, mode: 'whole'}"}, request="{mode: 'pieces', on: stream}")
 
-    assert body(adapter, stream=True) == {"model": "m", "mode": "pieces", "on": True}
-    assert body(adapter) == {"model": "m", "mode": "whole"}
+    assert body(adapter, stream=True) == {"q": "hi", "mode": "pieces", "on": True}
+    assert body(adapter) == {"q": "hi", "mode": "whole"}
 
 
 def test_a_path_may_hold_the_models_name() -> None:
@@ -96,20 +96,20 @@ def test_a_stream_may_have_a_path_of_its_own() -> None:
 
 
 def test_constants_are_seen_as_vars() -> None:
-    adapter = provider({"request": "{query: vars.document}"}, vars={"document": "mutation {}"})
+    adapter = provider({"request": "{query: vars.document, q: prompt}"}, vars={"document": "mutation {}"})
 
-    assert body(adapter) == {"query": "mutation {}"}
+    assert body(adapter) == {"query": "mutation {}", "q": "hi"}
 
 
 @pytest.mark.parametrize(
     ("said", "named"),
     [({"temperature": 0.5}, "temperature"), ({"max_tokens": 3}, "max_tokens"), ({"top_p": 0.5}, "top_p"),
-     ({"seed": 1}, "seed"), ({"stop": ("x",)}, "stop"), ({"options": {"a": 1}}, "options")],
+     ({"seed": 1}, "seed"), ({"stop": ("x",)}, "stop"), ({"options": {"a": 1}}, "options.a")],
 )  # fmt: skip
 def test_what_no_expression_uses_is_refused_and_not_dropped(said: dict[str, Any], named: str) -> None:
     with pytest.raises(RequestRejected, match=f"acme cannot be told {named}") as caught:
         provider().check(ASKED._replace(**said))
-    assert caught.value.hint == "config.toml: providers.acme.chat.request would"
+    assert caught.value.hint == f"use {named} in config.toml: providers.acme.chat.request"
 
 
 def test_a_system_prompt_that_no_expression_uses_is_refused() -> None:
@@ -122,7 +122,7 @@ def test_a_system_prompt_that_no_expression_uses_is_refused() -> None:
 
 
 def test_options_and_tools_go_where_an_expression_puts_them() -> None:
-    adapter = provider({"request": "{model: model, functions: tools, style: options.style}"})
+    adapter = provider({"request": "{model: model, functions: tools, style: options.style, q: prompt}"})
     asked = ASKED._replace(options={"style": "dry", "tools": [{"name": "f"}]})
     adapter.check(asked)
 
@@ -130,12 +130,13 @@ def test_options_and_tools_go_where_an_expression_puts_them() -> None:
         "model": "m",
         "functions": [{"name": "f"}],
         "style": "dry",
+        "q": "hi",
     }
 
 
 def test_an_api_without_a_model_needs_none() -> None:
     assert provider({"request": "{prompt: prompt}"}).default_model == "default"
-    assert provider({"request": "{model: model}"}).default_model is None
+    assert provider({"request": "{model: model, q: prompt}"}).default_model is None
     assert provider({"path": "/{model}", "request": "{prompt: prompt}"}).default_model is None
 
 
@@ -170,6 +171,16 @@ def test_an_answer_is_read_where_the_expressions_say() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [("MAX_TOKENS", "length"), ("FINISH_REASON_MAX_TOKENS", "length"), ("end_turn", "stop"),
+     ("STOP_REASON_STOP", "stop"),
+     ("tool_use", "tool_calls"), ("SAFETY", "content_filter"), ("odd", "other")],
+)  # fmt: skip
+def test_the_words_of_apis_for_why_a_model_stopped_are_known(word: str, reason: str) -> None:
+    assert whole(provider({"finish_reason": "why"}), {"text": "hi", "why": word})[-1] == Finish(reason, word)
+
+
 def test_an_answer_may_be_plain_text() -> None:
     adapter = provider({"record": "text", "content": "@"})
 
@@ -200,11 +211,12 @@ def test_an_answer_without_the_text_that_was_promised_is_an_error(answer: object
 
 @pytest.mark.parametrize(
     ("name", "found", "wanted"),
-    [("usage", 7, "an object"), ("metadata", "x", "an object"), ("model", ["m"], "a string"),
+    [("usage", 7, "an object"), ("usage", {"in": 1}, "an object with prompt_tokens"),
+     ("metadata", "x", "an object"), ("model", ["m"], "a string"),
      ("thinking", 1, "a string"), ("finish_reason", {}, "a string"), ("tool_calls", {}, "a list of calls")],
 )  # fmt: skip
 def test_whatever_else_is_not_what_was_promised_is_an_error_too(name: str, found: object, wanted: str) -> None:
-    with pytest.raises(ProviderFailed, match=f"chat.{name} should find {wanted}, but x is"):
+    with pytest.raises(ProviderFailed, match=f"chat.{name} should find {wanted}.*, but x is"):
         whole(provider({name: "x"}), {"text": "hi", "x": found})
 
 
@@ -255,8 +267,22 @@ def test_a_stream_is_read_however_it_is_framed_and_cut(framing: str) -> None:
     assert events(adapter, *(wire[at : at + 1] for at in range(len(wire)))) == read
 
 
-def test_a_stream_that_ends_without_its_marker_does_not_finish() -> None:
-    assert events(streaming(), lines(*SAID)) == [TextDelta("Hel"), TextDelta("lo 👋"), TextDelta("\n")]
+def test_a_stream_that_ends_without_its_marker_says_what_it_had_instead() -> None:
+    read = stream_events(streaming(), lines(*SAID))
+
+    assert [next(read) for _ in range(3)] == [TextDelta("Hel"), TextDelta("lo 👋"), TextDelta("\n")]
+    with pytest.raises(ProviderFailed) as caught:
+        next(read)
+    assert "without its end marker" in caught.value.message
+    assert "providers.acme.stream.end (done) was true of none of its 4 records; the last is an" in caught.value.message
+
+
+def test_named_events_that_the_table_does_not_expect_are_told() -> None:
+    with pytest.raises(ProviderFailed) as caught:
+        events(streaming(framing="sse"), b'event: token\ndata: {"say": "hi"}\n\nevent: fin\ndata: {}\n\n')
+
+    assert "was true of none of its 2 records, and text was null in all" in caught.value.message
+    assert caught.value.hint == 'its events have names: record = "event" would see them'
 
 
 @pytest.mark.parametrize(
@@ -272,7 +298,8 @@ def test_a_stream_ends_by_a_sentinel_or_an_expression(end: str, marker: bytes) -
     piece = b'data: {"text": "hi"}\n\n'
 
     assert events(adapter, piece + marker) == [TextDelta("hi"), Finish("stop")]
-    assert events(adapter, piece) == [TextDelta("hi")]
+    with pytest.raises(ProviderFailed, match="without its end marker"):
+        events(adapter, piece)
 
 
 def test_a_stream_of_text_may_end_with_its_body() -> None:
@@ -418,6 +445,40 @@ def test_an_http_error_has_the_message_of_the_expression_and_the_status_of_http(
     assert "gateway" in adapter.read_error(502, {}, b"<html>bad gateway</html>").message
 
 
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("rate_limit", 6), ("TOO MANY REQUESTS", 6), ("Unauthenticated", 4), ("NOT_FOUND", 5), ("overloaded", 6),
+     ("INTERNAL", 8), ("quota_exceeded", 9), ("odd", 8)],
+)  # fmt: skip
+def test_the_usual_words_for_a_status_are_known(code: str, status: int) -> None:
+    with pytest.raises(LlmError) as caught:
+        whole(provider(TOLD), {"fault": {"text": "no", "code": code}})
+
+    assert caught.value.status == status
+
+
+def test_that_something_is_not_found_says_nothing_of_an_address_that_answered() -> None:
+    with pytest.raises(LlmError) as caught:
+        whole(provider(TOLD), {"fault": {"text": "no such voice", "code": 404}})
+
+    assert caught.value.message == "no such voice"
+    assert caught.value.hint is None
+
+
+def test_an_error_that_is_no_text_is_shown_as_json() -> None:
+    with pytest.raises(LlmError, match=r'\{"n": \[1, null\]\}'):
+        whole(provider({"error": "fault"}), {"fault": {"n": [1, None]}})
+
+
+def test_the_error_of_a_chat_is_found_in_the_data_of_events() -> None:
+    adapter = streaming(
+        {"error": "if(ok, `null`, why)"}, framing="sse", record="event", delta="data.t", end="event == 'fin'"
+    )
+
+    with pytest.raises(LlmError, match="gpu fell over"):
+        events(adapter, b'event: oops\ndata: {"ok": false, "why": "gpu fell over"}\n\n')
+
+
 # --- models and health ----------------------------------------------------------------------------
 
 
@@ -462,6 +523,14 @@ def test_a_service_may_have_an_address_for_its_health() -> None:
         ({"chat": {**CHAT, "request": "{a: mesages}"}}, "chat.request: unknown name mesages at column 5"),
         ({"chat": {**CHAT, "request": "messages"}}, "chat.request should make an object, but it makes a list of 4"),
         ({"chat": {**CHAT, "request": "{a: join('', [max_tokens])}"}}, "chat.request cannot be worked out"),
+        ({"chat": {**CHAT, "request": "{a: model}"}}, "chat.request: the request does not hold the prompt: of a con"),
+        ({"chat": {**CHAT, "request": "{a: messages[].txt}"}}, "the request does not hold the prompt"),
+        ({"chat": {"path": "/chat", "content": "text"}}, "chat.request: the request does not hold the prompt"),
+        ({"chat": {**CHAT, "record": "event"}}, "chat.record: a whole answer is no event"),
+        ({"stream": {"framing": "jsonl", "record": "event", "delta": "data", "end": "event"}}, "stream.record: only "),
+        ({"stream": {**STREAM, "delimiter": "|"}}, "stream.delimiter has no use"),
+        ({"stream": {"record": "event", "delta": "data.t", "end": "evnt == 'x'"}}, "stream.end: unknown name evnt"),
+        ({"stream": {"record": "event", "delta": "text", "end": "event == 'x'"}}, "stream.delta: unknown name text"),
         ({"chat": {**CHAT, "content": "a["}}, "chat.content: it ends too early at column 3"),
         ({"chat": {**CHAT, "usage": "foo(a)"}}, "chat.usage: unknown function foo()"),
         ({"chat": {**CHAT, "path": "chat"}}, 'chat.path should begin with `/`, and not be "chat"'),

@@ -114,6 +114,11 @@ def test_any_other_key_is_set_by_its_dotted_name(llmcli: Program) -> None:
         (("--set", "base_url.x=1"), 2, "base_url is no table"),
         (("--adapter", "htpp"), 3, "unknown provider 'htpp'"),
         (("--base-url", "acme.example"), 2, "'acme.example' is no base URL"),
+        (
+            ("--key-env", "sk-proj-abcdefgh"),
+            3,
+            "providers.acme.api_key.env should be the name of an environment variable",
+        ),
     ],
 )
 def test_a_mistake_is_told_and_nothing_is_written(
@@ -124,7 +129,26 @@ def test_a_mistake_is_told_and_nothing_is_written(
 
     assert (done.status, done.out) == (status, b"")
     assert told in done.err
+    assert "sk-proj" not in done.err
     assert not (llmcli.config / "providers.d" / "acme.toml").exists()
+
+
+def test_without_an_address_nothing_is_written(llmcli: Program) -> None:
+    done = llmcli("providers", "add", "acme")
+
+    assert (done.status, done.out) == (2, b"")
+    assert "acme needs an address" in done.err
+    assert not (llmcli.config / "providers.d").exists()
+
+
+def test_the_next_command_that_is_printed_works(llmcli: Program) -> None:
+    without = llmcli("providers", "add", "one", "--base-url", "https://one.example/v1")
+    with_model = llmcli("providers", "add", "two", "--base-url", "https://two.example/v1", "--default-model", "large")
+
+    assert "llmcli chat -m one/MODEL --dry-run hello" in without.text
+    assert llmcli("chat", "-n", "-m", "one/MODEL", "--dry-run", "hello").status == 0
+    assert "llmcli chat -m two --dry-run hello" in with_model.text
+    assert llmcli("chat", "-n", "-m", "two", "--dry-run", "hello").status == 0
 
 
 def test_a_table_that_is_there_is_not_overwritten_unless_asked(llmcli: Program) -> None:
@@ -195,7 +219,7 @@ def on_a_terminal(program: Program, *args: str, typed: str) -> Done:
 
 
 def test_on_a_terminal_what_no_flag_says_is_asked_for(llmcli: Program) -> None:
-    typed = "http\nhttps://acme.example/v2\nlarge\nACME_KEY\n/generate\n{q: prompt}\nresult.text\n"
+    typed = "http\nhttps://acme.example/v2\nlarge\nACME_KEY\nX-Key\n/generate\n{q: prompt}\nresult.text\n"
     done = on_a_terminal(llmcli, "providers", "add", "acme", typed=typed)
 
     assert done.status == 0
@@ -204,8 +228,26 @@ def test_on_a_terminal_what_no_flag_says_is_asked_for(llmcli: Program) -> None:
         "adapter": "http",
         "base_url": "https://acme.example/v2",
         "default_model": "large",
-        "api_key": {"env": "ACME_KEY"},
+        "api_key": {"env": "ACME_KEY", "header": "X-Key"},
         "chat": {"path": "/generate", "request": "{q: prompt}", "content": "result.text"},
+    }
+
+
+def test_an_answer_that_cannot_be_is_asked_for_again(llmcli: Program) -> None:
+    typed = (
+        "htpp\nhttp\nacme.example\n\nhttps://acme.example\n\nsk-proj-1234\nACME_KEY\n\n/ask\n{q: promt}\n{q: prompt}\n"
+        "text[\ntext\n"
+    )
+    done = on_a_terminal(llmcli, "providers", "add", "acme", typed=typed)
+
+    assert done.status == 0
+    assert "there is no 'htpp' (did you mean http?)" in done.err
+    assert "unknown name promt" in done.err
+    assert table_of(llmcli, "acme") == {
+        "adapter": "http",
+        "base_url": "https://acme.example",
+        "api_key": {"env": "ACME_KEY"},
+        "chat": {"path": "/ask", "request": "{q: prompt}", "content": "text"},
     }
 
 
@@ -222,6 +264,15 @@ def test_the_list_tells_what_a_table_can_do(llmcli: Program) -> None:
 
     assert row["capabilities"] == ["chat", "stream"]
     assert row["base_url"] == "http://127.0.0.1:1"
+
+
+def test_all_of_a_table_is_shown(llmcli: Program) -> None:
+    acme(llmcli)
+    shown = llmcli("providers", "show", "acme")
+
+    assert "  chat.request: {model: model, messages: messages, max: max_tokens}\n" in shown.text
+    assert "  stream.end: done\n" in shown.text
+    assert llmcli("providers", "show", "acme", "--json").json["tables"]["chat"]["content"] == "result.text"
 
 
 # --- read -----------------------------------------------------------------------------------------
@@ -317,8 +368,9 @@ def test_a_sample_that_the_expressions_cannot_read_is_told(llmcli: Program) -> N
     acme(llmcli, chat="sample = '{\"reply\": 1}'", stream=f"sample = '''{STREAM}'''")
     done = llmcli("providers", "check", "acme")
 
-    assert done.status == 8
-    assert "providers.acme.chat.content should find a string" in done.err
+    assert done.status == 3
+    assert "failed  sample: " in done.text
+    assert "providers.acme.chat.content should find a string" in done.text
 
 
 def test_built_in_providers_pass_what_can_be_checked_without_samples(llmcli: Program) -> None:

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from llmcli.commands.setup import make_ready, read_config
-from llmcli.config import Config
-from llmcli.errors import ConfigurationError, UsageError
+from llmcli.config import Config, check_url, nearest
+from llmcli.errors import ConfigurationError, LlmError, UsageError
+from llmcli.expressions import ROOTS, Expression
 from llmcli.output import one_line
-from llmcli.registry import BUILT_IN
+from llmcli.registry import BUILT_IN, known_ids
 from llmcli.world import World
 
 _ID = r"[a-z0-9][a-z0-9._-]*"
@@ -54,6 +55,7 @@ _QUESTIONS = (
     _Question("base_url", "its base URL"),
     _Question("default_model", "the model when none is named (empty: none)"),
     _Question("key_env", "the environment variable that holds the key (empty: none is needed)"),
+    _Question("key_header", "the header that the key goes into (empty: Authorization: Bearer)", "", "http"),
     _Question("path", "the path of a chat", "/chat", "http"),
     _Question("request", "an expression for the request", "{model: model, messages: messages}", "http"),
     _Question("content", "an expression for the text of the answer", "text", "http"),
@@ -76,17 +78,20 @@ def run(arguments: Arguments, world: World) -> None:
     settings = read_config(world, arguments.config, no_config=arguments.no_config)
     _check_free(arguments, path, settings)
     if arguments.base_url is None and not arguments.set and world.is_tty(world.stdin) and world.is_tty(world.stderr):
-        arguments = _asked(arguments, world)
+        arguments = _asked(arguments, settings, world)
     table = _table(arguments)
     changed = settings._replace(
         providers={**settings.providers, arguments.id: table}, sources={**settings.sources, arguments.id: path}
     )
-    make_ready(arguments.id, changed, world, need_key=False, run_command=False)
+    ready = make_ready(arguments.id, changed, world, need_key=False, run_command=False)
+    if ready.url is None:
+        raise UsageError(f"{arguments.id} needs an address", hint="--base-url URL")
     write_table(path, {"providers": {arguments.id: table}}, replace=arguments.replace)
+    model = arguments.id if ready.provider.default_model else f"{arguments.id}/MODEL"
     world.print(
         f"wrote {path}\n"
-        f"  llmcli chat -m {arguments.id} --dry-run hello    # what would be sent\n"
-        f"  llmcli chat -m {arguments.id} hello\n"
+        f"  llmcli chat -m {model} --dry-run hello    # what would be sent\n"
+        f"  llmcli chat -m {model} hello\n"
     )
 
 
@@ -105,7 +110,8 @@ def _table(arguments: Arguments) -> Table:
     """The table that the flags describe."""
     adapter = arguments.adapter
     if adapter is None and arguments.id not in BUILT_IN:
-        adapter = "http" if arguments.content is not None else "openai-compatible"
+        told = (arguments.path, arguments.request, arguments.content)
+        adapter = "openai-compatible" if told == (None, None, None) else "http"
     table: Table = {
         "adapter": adapter,
         "base_url": arguments.base_url,
@@ -146,22 +152,42 @@ def _value(text: str) -> Any:
     return text
 
 
-def _asked(arguments: Arguments, world: World) -> Arguments:
-    """The arguments with the answers of a person for what no flag has said."""
+def _asked(arguments: Arguments, settings: Config, world: World) -> Arguments:
+    """The arguments with the answers of a person for what no flag has said; what cannot be is asked for again."""
     for question in _QUESTIONS:
         if getattr(arguments, question.field) is not None:
             continue
         if question.for_adapter not in (None, arguments.adapter):
             continue
-        said: dict[str, Any] = {question.field: _ask(question, world) or question.default or None}
+        said: dict[str, Any] = {question.field: _ask(question, settings, world) or None}
         arguments = arguments._replace(**said)
     return arguments
 
 
-def _ask(question: _Question, world: World) -> str:
+def _ask(question: _Question, settings: Config, world: World) -> str:
     default = f" [{question.default}]" if question.default else ""
-    world.write_stderr(f"{one_line(question.text)}{default}: ")
-    return _read_line(world)
+    while True:
+        world.write_stderr(f"{one_line(question.text)}{default}: ")
+        answer = _read_line(world) or question.default
+        try:
+            _check_answer(question.field, answer, settings)
+        except LlmError as exc:
+            world.say(f"  {exc.message}" + (f" ({exc.hint})" if exc.hint else ""))
+        else:
+            return answer
+
+
+def _check_answer(field: str, answer: str, settings: Config) -> None:
+    """Raise the error for an answer that cannot be, while its question is still there to be asked again."""
+    if field == "adapter" and answer not in known_ids(settings):
+        near = nearest(answer, known_ids(settings))
+        raise UsageError(f"there is no {answer!r}", hint=f"did you mean {near}?" if near else None)
+    if field == "base_url":
+        check_url(answer, "it", ("https", "http") if "://" not in answer else (answer.partition("://")[0],))
+    if field == "key_env" and answer and not re.fullmatch(r"[A-Za-z_]\w*", answer, re.ASCII):
+        raise UsageError("that is no name of an environment variable; the key itself is not asked for")
+    if field in ("request", "content"):
+        Expression(answer, "it", roots=ROOTS if field == "request" else None)
 
 
 def _read_line(world: World) -> str:
@@ -171,6 +197,7 @@ def _read_line(world: World) -> str:
         if byte == b"\n":
             return line.decode("utf-8", "replace").strip()
         line += byte
+    world.write_stderr("\n")
     raise UsageError("the questions were not answered; nothing was written")
 
 

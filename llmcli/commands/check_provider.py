@@ -23,6 +23,7 @@ from llmcli.world import World
 
 _SECONDS = 60.0  # for one question to the service
 _QUESTION = "Say OK."
+_SAMPLE = "The table holds a sample answer that can be read"
 _WRONG_KEY = "llmcli-wrong-key-0000000000"
 
 
@@ -34,11 +35,11 @@ def run(
     the service failed, the error of the first of those.
     """
     settings = read_config(world, config, no_config=no_config)
-    ready = make_ready(provider_id, settings, world, model=model, need_key=live)
-    samples, missing = _samples(ready)
+    ready = make_ready(provider_id, settings, world, model=model, need_key=live, run_command=live)
+    samples, first = _samples(ready)
     subject = Subject(type(ready.provider), samples, ready.setup.config, waived=_waived(ready))
     errors: list[LlmError] = []
-    found = [*missing, *results(subject), *(_live(ready, world, model, errors) if live else ())]
+    found = [*first, *results(subject), *(_live(ready, world, model, errors) if live else ())]
     world.print(json_text([each._asdict() for each in found]) + "\n" if as_json else _report(found))
     failed = [each for each in found if each.status == "failed"]
     if failed and len(failed) == len(errors):
@@ -62,8 +63,9 @@ def _waived(ready: Ready) -> dict[str, str]:
 
 
 def _report(found: Sequence[Result]) -> str:
-    """A line for each result, and how many there are of each kind."""
-    lines = [f"{each.status:8}{each.id}{f': {one_line(each.message)}' if each.message else ''}" for each in found]
+    """A line for each result, the failed ones last, and how many there are of each kind."""
+    ordered = sorted(found, key=lambda each: ("skipped", "ok", "failed").index(each.status))
+    lines = [f"{each.status:8}{each.id}{f': {one_line(each.message)}' if each.message else ''}" for each in ordered]
     counts = [f"{sum(each.status == status for each in found)} {status}" for status in ("ok", "failed", "skipped")]
     return "\n".join([*lines, ", ".join(counts)]) + "\n"
 
@@ -82,14 +84,22 @@ def _samples(ready: Ready) -> tuple[Samples | None, list[Result]]:
     missing = [f"{ready.setup.config.place}.{name}.sample" for name in wanted if name not in raw]
     if missing:
         why = f"{' and '.join(missing)} would say how the API answers"
-        return None, [Result("sample", "The table holds a sample answer", "skipped", why)]
+        return None, [Result("sample", _SAMPLE, "skipped", why)]
+    try:
+        return _answers(provider, raw, tables["stream"]), []
+    except LlmError as exc:
+        return None, [Result("sample", _SAMPLE, "failed", exc.message)]
+
+
+def _answers(provider: HTTPProvider, raw: Mapping[str, bytes], stream: Mapping[str, object]) -> Samples:
+    """The samples with what they say, which is what is read in them now."""
     whole = _replied(provider, raw["chat"], stream=False)
     answers = [_answer(whole, whole=raw["chat"])]
     if "stream" in raw:
-        pieces = _pieces(raw["stream"], tables["stream"])
+        pieces = _pieces(raw["stream"], stream)
         streamed = _replied(provider, raw["stream"], stream=True)
-        answers.insert(0, _answer(streamed, stream=pieces, marker=0 if tables["stream"].get("end") == "eof" else 1))
-    return Samples(answers[0], others=tuple(answers[1:])), []
+        answers.insert(0, _answer(streamed, stream=pieces, marker=0 if stream.get("end") == "eof" else 1))
+    return Samples(answers[0], others=tuple(answers[1:]))
 
 
 def _sample(table: Mapping[str, object], ready: Ready) -> bytes | None:

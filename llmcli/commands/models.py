@@ -34,7 +34,12 @@ def run(names: Sequence[str], world: World, *, config: str | None, no_config: bo
         results = list(pool.map(lambda ready: _rows(ready, world), chosen))
     rows: list[dict[str, Any]] = []
     errors: list[LlmError] = []
-    for found in results:
+    for ready, found in zip(chosen, results, strict=True):
+        if names and found == [] and isinstance(ready, Ready):
+            provider_id = ready.provider.config.id
+            world.note(
+                f"{provider_id} lists no models; `models = [...]` under [providers.{provider_id}] would name them"
+            )
         if isinstance(found, LlmError):
             errors.append(found)
             if len(chosen) > 1:  # a single one is said at the end

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from llmcli import plugin_import
 from llmcli.errors import BrokenPlugin, LlmError
-from llmcli.guests import told
+from llmcli.guests import place, told
 from llmcli.output import ReaderGone
 from llmcli.plugins import Plugin
 from llmcli.signals import SIGINT, Interrupted
@@ -46,4 +46,4 @@ def _called(plugin: Plugin, main: Callable[[list[str]], object], argv: list[str]
     except (LlmError, Interrupted, ReaderGone):
         raise
     except BaseException as exc:
-        raise LlmError(f"the plugin {plugin.whose} failed: {told(exc)}") from exc
+        raise LlmError(f"the plugin {plugin.whose} failed: {told(exc)}", hint=f"in {place(exc)}") from exc

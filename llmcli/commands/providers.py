@@ -2,14 +2,15 @@
 `llmcli providers`: what there is, where it is, and whether it has its key. Layer 3.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llmcli import registry
 from llmcli.commands.setup import Ready, make_ready, read_config
 from llmcli.commands.table import as_table
-from llmcli.config import Config
+from llmcli.config import Config, provider_table
 from llmcli.errors import ConfigurationError, LlmError
-from llmcli.output import json_text
+from llmcli.output import json_text, one_line
 from llmcli.provider import HTTPProvider
 from llmcli.world import World
 
@@ -50,6 +51,8 @@ def show(provider_id: str, world: World, *, config: str | None, no_config: bool,
     row["key_hint"] = cls.api_key.hint
     row["configuration_keys"] = {name: key.help for name, key in cls.config_keys.items()}
     row["quirks"] = list(cls.quirks)
+    own = provider_table(settings, provider_id)
+    row["tables"] = {name: own[name] for name in cls.config_keys if isinstance(own.get(name), dict)}
     world.print(json_text(row) + "\n" if as_json else _lines(row))
 
 
@@ -106,12 +109,21 @@ def _lines(row: dict[str, Any]) -> str:
     for name, value in row.items():
         if isinstance(value, dict):
             lines.append(f"{name}:")
-            lines += [f"  {inner}: {_plain(shown)}" for inner, shown in value.items()]
+            lines += [f"  {inner}: {_plain(shown)}" for inner, shown in _flat(value) if shown not in ({}, None)]
         elif isinstance(value, list) and name == "quirks":
             lines += [f"{name}:", *(f"  - {item}" for item in value)] if value else []
         else:
             lines.append(f"{name}: {_plain(value)}")
     return "\n".join(lines) + "\n"
+
+
+def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The values of a table; those of the tables of a provider by their dotted keys."""
+    for name, value in table.items():
+        if isinstance(value, dict) and any(isinstance(inner, str) for inner in value.values()):
+            yield from ((f"{name}.{key}", inner) for key, inner in value.items())
+        else:
+            yield name, value
 
 
 def _plain(value: Any) -> str:
@@ -121,4 +133,4 @@ def _plain(value: Any) -> str:
         return ", ".join(str(item) for item in value) or "-"
     if isinstance(value, dict):
         return ", ".join(f"{name} {inner:g}" for name, inner in value.items()) or "any"
-    return str(value)
+    return one_line(str(value))

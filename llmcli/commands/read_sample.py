@@ -103,7 +103,7 @@ def _lines(found: Found, reply: Reply | None) -> str:
         facts = {"answer": document["content"], **({"tool_calls": calls} if (calls := document["tool_calls"]) else {})}
         told: Any = document["metadata"]
         lines += [f"{key}: {_shortened(json_text(value))}" for key, value in {**facts, **told}.items()]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _shortened(text: str) -> str:

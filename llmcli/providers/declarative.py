@@ -13,7 +13,7 @@ from typing import ClassVar
 from urllib.parse import quote
 
 from llmcli.errors import ConfigurationError, LlmError, ProviderFailed
-from llmcli.expressions import ROOTS, Expression, check_used, described, scope
+from llmcli.expressions import ROOTS, Expression, check_used, described, scope, shortened
 from llmcli.framing import SSE, Delimiter, Framing, JsonArray, JsonLines, Record, as_object
 from llmcli.provider import ApiKey, Capabilities, ConfigKey, HTTPProvider, Setting, json_request
 from llmcli.providers.mapped import ANSWER_KEYS, AnswerMap, MappedReader, answer_map
@@ -77,7 +77,7 @@ class Declarative(HTTPProvider):
 
     id = "http"
     name = "An API of your own, by configuration"
-    api_key = ApiKey(required=False, placeholder="", hint="whatever your API wants")
+    api_key = ApiKey(required=False, placeholder="")
     settings: ClassVar[Mapping[str, Setting]] = {}
     request_key: ClassVar[str] = "request"  # the key of the expression that a request is made by
     config_keys: ClassVar[Mapping[str, ConfigKey]] = {
@@ -118,18 +118,30 @@ class Declarative(HTTPProvider):
         if not self._uses("model", *self._paths.values()):
             self.default_model = self.default_model or "default"
         for streamed in {False, bool(stream)}:
-            self.body(CANNED, stream=streamed)
+            self._check_request(streamed)
 
     def tables(self, config: ProviderConfig) -> tuple[Table, Table]:
         """The tables of a chat and of a stream, which inherits what it does not say. A place for more defaults."""
         chat, stream = as_object(config.own.get("chat")), as_object(config.own.get("stream"))
+        if chat.get("record") == "event":
+            raise ConfigurationError(f"{self._place('chat')}.record: a whole answer is no event, but `json` or `text`")
         if not chat:
             raise ConfigurationError(
                 f"{config.place} has no table `chat`", hint=f"[{config.place.rpartition(': ')[2]}.chat] says how to ask"
             )
         if stream:
-            stream = {**{name: chat[name] for name in _INHERITED if name in chat}, **stream}
+            stream = {**_inherited(chat, in_events=stream.get("record") == "event"), **stream}
         return chat, stream
+
+    def _check_request(self, stream: bool) -> None:
+        """Make a request of a canned conversation: what it cannot do shows there, and so does that it says nothing."""
+        body = json.dumps(self.body(CANNED, stream=stream))
+        if CANNED.messages[-1].text not in body:
+            asked = self._requests[stream][-1].place if self._requests[stream] else f"{self._place('chat')}.request"
+            raise ConfigurationError(
+                f"{asked}: the request does not hold the prompt: of a conversation it makes {shortened(body)}",
+                hint="`prompt`, `turns` or `messages` bring it in: {text: prompt}, {messages: messages}",
+            )
 
     # --- requests ---
 
@@ -244,6 +256,14 @@ class Declarative(HTTPProvider):
         return Expression(str(table[name]), self._place(dotted), roots=roots, failing=failing)
 
 
+def _inherited(chat: Table, *, in_events: bool) -> Table:
+    """What a stream takes from the chat. What is looked for in an answer stands in the data of an event."""
+    taken = {name: chat[name] for name in _INHERITED if name in chat}
+    if in_events:
+        taken |= {name: f"data | {text}" for name, text in taken.items() if name != "path"}
+    return taken
+
+
 def _framing(table: Table, place: str) -> Callable[[], Framing]:
     name = str(table.get("framing", "sse"))
     delimiter = str(table.get("delimiter", "")).encode()
@@ -251,6 +271,10 @@ def _framing(table: Table, place: str) -> Callable[[], Framing]:
         if not delimiter:
             raise ConfigurationError(f'{place}.delimiter is missing: what ends a record, such as "|||"')
         return lambda: Delimiter(delimiter)
+    if delimiter:
+        raise ConfigurationError(f'{place}.delimiter has no use without framing = "delimiter"')
+    if table.get("record") == "event" and name != "sse":
+        raise ConfigurationError(f'{place}.record: only server-sent events (framing = "sse") have names')
     if name not in _FRAMINGS:
         raise ConfigurationError(f"{place}.framing: {name!r} is none of {', '.join([*_FRAMINGS, 'delimiter'])}")
     return _FRAMINGS[name]

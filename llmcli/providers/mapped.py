@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from llmcli import http_errors
 from llmcli.errors import ConfigurationError, LlmError, ProviderFailed
-from llmcli.expressions import Expression, described, truth
+from llmcli.expressions import Expression, described, shortened, truth
 from llmcli.framing import Record, as_text, decode_body, parse_json
 from llmcli.provider import ConfigKey, Reader, raise_error_in
 from llmcli.providers.tool_calls import ToolCallAssembler
@@ -28,6 +28,7 @@ from llmcli.types import (
 )
 
 RECORD_KINDS = ("json", "text", "event")
+EVENT_ROOTS = ("event", "data")  # what the expressions see of a record of the kind `event`
 
 ANSWER_KEYS: Mapping[str, ConfigKey] = {
     "thinking": ConfigKey("Expression: the text of the model's thinking, or null."),
@@ -37,7 +38,7 @@ ANSWER_KEYS: Mapping[str, ConfigKey] = {
     "usage": ConfigKey("Expression: an object of `prompt_tokens`, `completion_tokens`, `total_tokens`."),
     "metadata": ConfigKey("Expression: an object of whatever else `--json` is to show."),
     "error": ConfigKey("Expression: the error, its message if it is text; null, false or empty: no error."),
-    "error_status": ConfigKey("Expression: the HTTP status that the error stands for, or a code such as `rate_limit`."),
+    "error_status": ConfigKey("Expression: the HTTP status that the error stands for, or a usual word for it."),
     "error_retryable": ConfigKey("Expression: true or false, whether asking again can help."),
     "record": ConfigKey(
         "`json` (default), `text` (it is the text itself), or `event`: `{event, data}` of an SSE event."
@@ -58,6 +59,20 @@ _REASONS: Mapping[str, FinishReason] = {
     **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call"), "tool_calls"),
     **dict.fromkeys(("content_filter", "safety", "refusal", "error_toxic"), "content_filter"),
     "error": "error",
+}
+
+
+# The usual words for what an HTTP status says, as codes in small letters.
+STATUSES: Mapping[str, int] = {
+    **dict.fromkeys(("bad_request", "invalid_argument", "invalid_request", "validation_error", "bad_user_input"), 400),
+    **dict.fromkeys(("unauthorized", "unauthenticated", "authentication_error", "invalid_api_key"), 401),
+    **dict.fromkeys(("payment_required", "insufficient_quota", "quota_exceeded"), 402),
+    **dict.fromkeys(("forbidden", "permission_denied"), 403),
+    "not_found": 404,
+    **dict.fromkeys(("rate_limit", "rate_limited", "rate_limit_exceeded", "too_many_requests", "throttled"), 429),
+    **dict.fromkeys(("internal", "internal_error", "internal_server_error", "server_error"), 500),
+    **dict.fromkeys(("overloaded", "unavailable", "service_unavailable", "busy"), 503),
+    **dict.fromkeys(("timeout", "deadline_exceeded"), 504),
 }
 
 
@@ -128,18 +143,28 @@ class AnswerMap(NamedTuple):
     def _error(self, document: object, found: Json, status: int, headers: Mapping[str, str]) -> LlmError:
         whole = {**(document if isinstance(document, dict) else {}), "error": found}
         described = http_errors.describe(json.dumps(whole).encode())
-        if isinstance(found, str):
-            described = described._replace(message=found.strip())
+        described = described._replace(message=_message_of(found))
         code = self.error_status.find(document) if self.error_status is not None else None
         if code is not None:
-            described = described._replace(codes=(*described.codes, str(code)))
-            if re.fullmatch("[45][0-9][0-9]", str(code)):
-                described = described._replace(status=int(str(code)))
-        error = http_errors.classify(described.status or status, described, headers)
+            known = STATUSES.get(re.sub(r"\W+", "_", str(code)).lower())
+            known = int(str(code)) if re.fullmatch("[45][0-9][0-9]", str(code)) else known
+            described = described._replace(codes=(*described.codes, str(code)), status=known or described.status)
+        if status < 400:
+            error = http_errors.classify_in_stream(described)
+        else:
+            error = http_errors.classify(described.status or status, described, headers)
         again = self.error_retryable.find(document) if self.error_retryable is not None else None
         if again is not None:
             error.retry_ok = error.retryable = truth(again)
         return error
+
+
+def _message_of(found: Json) -> str:
+    """What an error says to a person: the text that it is, or that of its usual fields, or all of it."""
+    fields = found if isinstance(found, dict) else {"message": found}
+    texts = (fields.get(name) for name in ("message", "detail", "error", "error_description", "msg"))
+    said = next((text.strip() for text in texts if isinstance(text, str) and text.strip()), None)
+    return said or shortened(json.dumps(found, ensure_ascii=False))
 
 
 def answer_map(table: Mapping[str, Json], place: str, *, text: str, hint: str | None = None) -> AnswerMap:
@@ -155,13 +180,14 @@ def answer_map(table: Mapping[str, Json], place: str, *, text: str, hint: str | 
             f"{place}.{text} is missing: the expression that finds the text", hint=f'for instance {text} = "text"'
         )
     names = [name for name in AnswerMap._fields if name in table and name in ANSWER_KEYS and name != "record"]
-    found = {name: Expression(str(table[name]), f"{place}.{name}", hint=hint) for name in names}
+    roots = EVENT_ROOTS if record == "event" else None
+    found = {name: Expression(str(table[name]), f"{place}.{name}", roots=roots, hint=hint) for name in names}
     if text in table:
-        found["text"] = Expression(str(table[text]), f"{place}.{text}", hint=hint)
-    return AnswerMap(place, record, ending=_ending(table, place), **found)
+        found["text"] = Expression(str(table[text]), f"{place}.{text}", roots=roots, hint=hint)
+    return AnswerMap(place, record, ending=_ending(table, place, roots), **found)
 
 
-def _ending(table: Mapping[str, Json], place: str) -> Ending:
+def _ending(table: Mapping[str, Json], place: str, roots: tuple[str, ...] | None) -> Ending:
     """
     `end`: an expression; `eof`; or a sentinel, which is a word in brackets (`[DONE]`) or a string literal (`'<end>'`):
     as expressions both would be true of every record, so nobody means them as such.
@@ -174,7 +200,7 @@ def _ending(table: Mapping[str, Json], place: str) -> Ending:
         return Ending(sentinel=text)
     if literal := re.fullmatch(r"'([^']+)'", text):
         return Ending(sentinel=literal[1])
-    return Ending(Expression(text, f"{place}.end"))
+    return Ending(Expression(text, f"{place}.end", roots=roots))
 
 
 class MappedReader(Reader):
@@ -187,6 +213,8 @@ class MappedReader(Reader):
         self._map = stream or whole
         self._records = 0
         self._first: object = None
+        self._last: object = None
+        self._named = False  # whether any event had a name
         self._promised = False  # whether any record had what its expressions promise
         self._thinking = False
         self._calls = ToolCallAssembler()
@@ -199,6 +227,7 @@ class MappedReader(Reader):
     def feed(self, record: Record) -> Iterator[Event]:
         """See `Reader.feed`."""
         text = record.data
+        self._named = self._named or record.event != "message"
         ending = self._map.ending
         if ending.sentinel is not None and text.strip() == ending.sentinel:
             return self.finish()
@@ -211,6 +240,7 @@ class MappedReader(Reader):
         if not self._records:
             self._first = document
         self._records += 1
+        self._last = document
         answer = self._map
         answer.check_error(document)
         events: list[Event] = []
@@ -222,7 +252,26 @@ class MappedReader(Reader):
 
     def end(self) -> Iterator[Event]:
         """See `Reader.end`. Where the end of the body is the end of the answer, this is it."""
-        return self.finish() if self.ends_with_body and self._records else iter(())
+        if self.ends_with_body and self._records:
+            return self.finish()
+        if self._records:
+            raise self._unended()
+        return iter(())
+
+    def _unended(self) -> ProviderFailed:
+        """What stood in the records of a stream that showed no end, in so far as it tells what its table has wrong."""
+        ending = self._map.ending
+        marker = ending.sentinel or (ending.expression.text if ending.expression else "")
+        silent = "" if self._promised or self._map.text is None else f", and {self._map.text.text} was null in all"
+        named = self._named and self._map.record != "event"
+        return ProviderFailed(
+            f"the stream ended without its end marker: {self._map.place}.end ({marker}) was true of none of its "
+            f"{self._records} records{silent}; the last is {described(self._last)}",
+            hint='its events have names: record = "event" would see them' if named else self._hint(),
+        )
+
+    def _hint(self) -> str | None:
+        return self._map.text.hint if self._map.text else None
 
     # --- a whole answer ---
 
@@ -269,6 +318,8 @@ class MappedReader(Reader):
         if answer.metadata is not None:
             self._tell(answer.metadata.object_in(document), events)
         if answer.usage is not None and (usage := answer.usage.object_in(document)):
+            if not set(_USAGE) & usage.keys():
+                raise answer.usage.wrong(document, usage, f"an object with {', '.join(_USAGE[:3])}")
             self._usage = _usage(usage) or self._usage
         if answer.finish_reason is not None and (reason := answer.finish_reason.text_in(document)):
             self._reason = reason
@@ -297,7 +348,8 @@ class MappedReader(Reader):
             events.append(self._calls.feed(_in_openai_form(call, at)))
 
     def _finish_reason(self) -> FinishReason:
-        reason = _REASONS.get((self._reason or "stop").lower(), "other")
+        word = (self._reason or "stop").lower()
+        reason = _REASONS.get(re.sub("^(finish|stop)_reason_", "", word), "other")  # as protobuf names its values
         return "tool_calls" if self._calls and reason in ("stop", "other") else reason
 
     def finish(self) -> Iterator[Event]:

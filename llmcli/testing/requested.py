@@ -4,7 +4,8 @@ described. Layer 2.
 """
 
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
 from typing import Any, NamedTuple
 from urllib.parse import unquote, unquote_plus, urlsplit
 
@@ -13,7 +14,7 @@ from llmcli.errors import LlmError, ProviderFailed, RequestRejected, UsageError
 from llmcli.framing import decode_body, parse_json
 from llmcli.provider import HTTPProvider, Setting
 from llmcli.testing.hearing import call, crashed
-from llmcli.testing.subject import Subject, check, fail, skip
+from llmcli.testing.subject import CheckFailed, Subject, check, fail, skip
 from llmcli.types import ChatRequest, HttpRequest, Message, Text, Thinking, ToolCall, message
 
 _UNICODE = 'Grüße 🦙 "quoted" \\ back\nline\u2028end'
@@ -52,12 +53,11 @@ class Described(NamedTuple):
         return self.place_of(wanted) is not None if self.values else str(wanted) in self.sent
 
 
-def described(subject: Subject, request: ChatRequest, *, stream: bool = False) -> Described:
+def described(subject: Subject, request: ChatRequest, *, stream: bool) -> Described:
     """What the adapter sends for a request: over HTTP as it describes it, natively as its server received it."""
     if subject.native:
         return _received(subject, request)
     provider = subject.http()
-    stream = stream and provider.capabilities.stream
     try:
         provider.check(request)
         wire = provider.chat_request(request, stream=stream)
@@ -104,7 +104,23 @@ def leaves(document: object, place: Place = ()) -> Iterator[tuple[Place, object]
         yield place, document
 
 
-def _accepted(subject: Subject, request: ChatRequest, what: str, *, stream: bool = False) -> Described:
+def each_way(function: Callable[[Subject, bool], None]) -> Callable[[Subject], None]:
+    """A check of what is sent for a whole answer, and again of what is sent for a stream where there are streams."""
+
+    @wraps(function)
+    def both(subject: Subject) -> None:
+        function(subject, False)
+        if subject.native or not subject.made().capabilities.stream:
+            return
+        try:
+            function(subject, True)
+        except CheckFailed as exc:
+            fail(f"with stream=True, {exc}")
+
+    return both
+
+
+def _accepted(subject: Subject, request: ChatRequest, what: str, *, stream: bool) -> Described:
     found = described(subject, request, stream=stream)
     if found.refused is not None:
         fail(f"{what} was refused ({found.refused.message}), which any provider must take")
@@ -122,9 +138,10 @@ _SYSTEM = message("system", "KIT-SYSTEM instruction")
 
 
 @check("any")
-def the_conversation_is_sent(subject: Subject) -> None:
+@each_way
+def the_conversation_is_sent(subject: Subject, stream: bool) -> None:
     """The whole conversation is sent, in its order"""
-    found = _accepted(subject, subject.asked(*_CONVERSATION), "a conversation")
+    found = _accepted(subject, subject.asked(*_CONVERSATION), "a conversation", stream=stream)
     for said in _CONVERSATION:
         if not found.says(said.text):
             fail(f"the {said.role} message {said.text!r} of the conversation is not sent: send every message")
@@ -133,54 +150,60 @@ def the_conversation_is_sent(subject: Subject) -> None:
 
 
 @check("any")
-def the_system_message_is_sent(subject: Subject) -> None:
+@each_way
+def the_system_message_is_sent(subject: Subject, stream: bool) -> None:
     """The system message is sent, wherever the API wants it"""
-    found = described(subject, subject.asked(_SYSTEM, *_CONVERSATION))
+    found = described(subject, subject.asked(_SYSTEM, *_CONVERSATION), stream=stream)
     if found.refused is None and not found.says(_SYSTEM.text):
         fail("the system message is not sent: put it in its place, or refuse it in check() with RequestRejected")
 
 
 @check("any")
-def roles_are_told_apart(subject: Subject) -> None:
+@each_way
+def roles_are_told_apart(subject: Subject, stream: bool) -> None:
     """What the model said is sent as the model's, and not as the user's"""
     first, second, third = _CONVERSATION
-    same = described(subject, subject.asked(first, second._replace(role="user"), third))
-    if same == _accepted(subject, subject.asked(*_CONVERSATION), "a conversation"):
+    same = described(subject, subject.asked(first, second._replace(role="user"), third), stream=stream)
+    if same == _accepted(subject, subject.asked(*_CONVERSATION), "a conversation", stream=stream):
         fail("an assistant message is sent like one of the user: say who spoke")
 
 
 @check("any")
-def messages_of_one_role_in_a_row_are_all_sent(subject: Subject) -> None:
+@each_way
+def messages_of_one_role_in_a_row_are_all_sent(subject: Subject, stream: bool) -> None:
     """Two messages of the user in a row are both sent"""
-    found = described(subject, subject.asked(message("user", "KIT-ONE"), message("user", "KIT-TWO")))
+    found = described(subject, subject.asked(message("user", "KIT-ONE"), message("user", "KIT-TWO")), stream=stream)
     if found.refused is None and not found.says("KIT-ONE", "KIT-TWO"):
         fail("of two user messages in a row not both are sent, in their order: join them where the API wants turns")
 
 
 @check("any")
-def text_is_sent_as_it_is(subject: Subject) -> None:
+@each_way
+def text_is_sent_as_it_is(subject: Subject, stream: bool) -> None:
     """Letters of any script, quotes, backslashes and line breaks are sent as they are"""
-    if not _accepted(subject, subject.asked(message("user", _UNICODE)), "any text").says(_UNICODE):
+    if not _accepted(subject, subject.asked(message("user", _UNICODE)), "any text", stream=stream).says(_UNICODE):
         fail(f"the text {_UNICODE!r} is not sent as it is: build the body with json_request")
 
 
 @check("any")
-def the_model_is_sent(subject: Subject) -> None:
+@each_way
+def the_model_is_sent(subject: Subject, stream: bool) -> None:
     """The model that was chosen is named in the request"""
-    found = described(subject, subject.asked()._replace(model="kit-model-7"))
+    found = described(subject, subject.asked()._replace(model="kit-model-7"), stream=stream)
     if found.refused is None and not found.says("kit-model-7"):
         fail("request.model is not sent: put it into the URL or the body")
 
 
 @check("any")
-def settings_are_sent_or_refused(subject: Subject) -> None:
+@each_way
+def settings_are_sent_or_refused(subject: Subject, stream: bool) -> None:
     """A setting that was said is sent, or refused with a clear error"""
     settings = subject.made().settings
     for name, wanted in _SAID.items():
         value = _inside(settings.get(name), wanted)
-        found = described(subject, subject.asked(**{name: value}))
+        found = described(subject, subject.asked(**{name: value}), stream=stream)
         _sent_or_refused(name, found, sent=found.carries(value))
-    found = described(subject, subject.asked(stop=(_STOP,)))
+    found = described(subject, subject.asked(stop=(_STOP,)), stream=stream)
     _sent_or_refused("stop", found, sent=found.says(_STOP))
 
 
@@ -192,50 +215,52 @@ def _sent_or_refused(name: str, found: Described, *, sent: bool) -> None:
 
 
 @check("http")
-def zero_is_a_value(subject: Subject) -> None:
+@each_way
+def zero_is_a_value(subject: Subject, stream: bool) -> None:
     """A temperature or a seed of 0 is sent, because 0 was said"""
-    nothing = described(subject, subject.asked())
+    nothing = described(subject, subject.asked(), stream=stream)
     for name in ("temperature", "seed"):
-        found = described(subject, subject.asked(**{name: 0}))
+        found = described(subject, subject.asked(**{name: 0}), stream=stream)
         if found == nothing:
             fail(f"{name} = 0 was said and is not sent: compare with None (`is not None`), not with truth")
 
 
 @check("http")
-def nothing_unsaid_is_sent(subject: Subject) -> None:
+@each_way
+def nothing_unsaid_is_sent(subject: Subject, stream: bool) -> None:
     """A setting that nobody said is not sent, except a declared default"""
     settings = subject.made().settings
-    nothing = described(subject, subject.asked())
+    nothing = described(subject, subject.asked(), stream=stream)
     for name, wanted in _SAID.items():
         value = _inside(settings.get(name), wanted)
-        place = described(subject, subject.asked(**{name: value})).place_of(value)
+        place = described(subject, subject.asked(**{name: value}), stream=stream).place_of(value)
         default = settings[name].default if name in settings else None
         if place is not None and place in nothing.values and nothing.values[place] != default:
             fail(
                 f"nobody said {name}, but {nothing.values[place]!r} is sent: leave it out where it is None, "
                 f"or declare it as Setting.default"
             )
-    stopped = described(subject, subject.asked(stop=(_STOP,))).place_of(_STOP)
+    stopped = described(subject, subject.asked(stop=(_STOP,)), stream=stream).place_of(_STOP)
     if stopped is not None and stopped in nothing.values:
         fail("nobody said stop, but it is sent: leave it out where it is empty")
 
 
 @check("http")
-def no_null_is_sent(subject: Subject) -> None:
+@each_way
+def no_null_is_sent(subject: Subject, stream: bool) -> None:
     """There is no null in a request"""
-    for stream in (False, True):
-        found = _accepted(subject, subject.asked(*_CONVERSATION), "a conversation", stream=stream)
-        place = found.place_of(None)
-        if place is not None:
-            fail(f"{'.'.join(map(str, place))} is sent as null: leave out what was not said")
+    place = _accepted(subject, subject.asked(*_CONVERSATION), "a conversation", stream=stream).place_of(None)
+    if place is not None:
+        fail(f"{'.'.join(map(str, place))} is sent as null: leave out what was not said")
 
 
 @check("http")
-def options_are_sent(subject: Subject) -> None:
+@each_way
+def options_are_sent(subject: Subject, stream: bool) -> None:
     """An option is sent as the API's own field, where the provider does not declare its options"""
     if subject.made().options is not None:
         skip("the provider declares its options")
-    found = described(subject, subject.asked(options={"kit_option": "kit-value"}))
+    found = described(subject, subject.asked(options={"kit_option": "kit-value"}), stream=stream)
     if found.refused is None and not any("kit_option" in place for place in found.values):
         fail("--option kit_option=… is not sent: put request.options into the body last, or declare `options`")
 
@@ -251,9 +276,10 @@ def a_stream_is_asked_for(subject: Subject) -> None:
 
 
 @check("http")
-def a_body_says_what_it_is(subject: Subject) -> None:
+@each_way
+def a_body_says_what_it_is(subject: Subject, stream: bool) -> None:
     """A request with a body names its content type"""
-    wire = subject.http().chat_request(subject.asked(), stream=False)
+    wire = subject.http().chat_request(subject.asked(), stream=stream)
     names = {name.lower() for name in wire.headers}
     if wire.body and "content-type" not in names:
         fail("the request has a body and no Content-Type: build it with json_request")
@@ -275,25 +301,27 @@ def asking_twice_asks_the_same(subject: Subject) -> None:
 
 
 @check("http")
-def thinking_is_sent_back(subject: Subject) -> None:
+@each_way
+def thinking_is_sent_back(subject: Subject, stream: bool) -> None:
     """What a provider wants back with its thinking is sent back with the next request"""
     sample = subject.given.thinking
     opaque = [part.opaque for part in sample.parts if isinstance(part, Thinking) and part.opaque] if sample else []
     if sample is None or not opaque:
         skip("there is no sample of thinking with anything to send back")
-    found = _accepted(subject, _continued(subject, sample.parts), "an answer with thinking")
+    found = _accepted(subject, _continued(subject, sample.parts), "an answer with thinking", stream=stream)
     for value in (value for each in opaque for _, value in leaves(each) if isinstance(value, str)):
         if not found.says(value):
             fail(f"{value!r}, in the `opaque` of a Thinking part, is not sent back: send the part with its message")
 
 
 @check("http")
-def tool_calls_are_sent_back(subject: Subject) -> None:
+@each_way
+def tool_calls_are_sent_back(subject: Subject, stream: bool) -> None:
     """The tool calls of an answer are sent back with the next request"""
     sample = subject.given.tool_calls
     if sample is None:
         skip("there is no sample of tool calls")
-    found = _accepted(subject, _continued(subject, sample.parts), "an answer with tool calls")
+    found = _accepted(subject, _continued(subject, sample.parts), "an answer with tool calls", stream=stream)
     for part in sample.parts:
         if isinstance(part, ToolCall) and not found.says(part.name):
             fail(f"the call of {part.name!r} is not sent back with its message: send ToolCall parts in the API's form")
