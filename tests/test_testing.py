@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
 
@@ -42,7 +42,16 @@ from llmcli.types import (
 )
 from tests.wire_samples.acme import SAMPLES, Acme, AcmeReader, AcmeSocket, as_lines, chat_body, serve
 
-MUTANTS: dict[str, tuple[Subject, str]] = {}
+
+class Mutant(NamedTuple):
+    """An adapter with one mistake, the check that finds it, and words of the remedy."""
+
+    check: str
+    subject: Subject
+    says: str
+
+
+MUTANTS: list[Mutant] = []
 SOCKET_SAMPLES = as_lines(SAMPLES)
 
 
@@ -63,9 +72,10 @@ def mutant(check: str, says: str, samples: Samples = SAMPLES) -> Any:
         provider = cls
         if issubclass(cls, Reader):
             provider = type(cls.__name__, (Acme,), {"reader_class": cls})
-        MUTANTS[check] = Subject(provider, samples), says
+        subject = Subject(provider, samples)
         if issubclass(provider, AcmeSocket):
-            MUTANTS[check] = Subject(provider, SOCKET_SAMPLES, serve=serve), says
+            subject = Subject(provider, SOCKET_SAMPLES, serve=serve)
+        MUTANTS.append(Mutant(check, subject, says))
         return cls
 
     return entered
@@ -132,7 +142,7 @@ class NamesOnly(AcmeSocket):
         return ["acme-1"]
 
 
-MUTANTS["the-models-are-told"] = Subject(NamesOnly), "should yield Model"
+MUTANTS.append(Mutant("the-models-are-told", Subject(NamesOnly), "should yield Model"))
 
 
 # --- what is sent ---------------------------------------------------------------------------------
@@ -152,6 +162,13 @@ class Altered(Acme):
 class LastMessageOnly(Acme):
     def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
         return super().body(request._replace(messages=request.messages[-1:]), stream=stream)
+
+
+@mutant("the-conversation-is-sent", "with stream=True")
+class LastMessageOfAStream(Acme):
+    def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
+        kept = request.messages[-1:] if stream else request.messages
+        return super().body(request._replace(messages=kept), stream=stream)
 
 
 @mutant("the-system-message-is-sent", "refuse it in check")
@@ -197,6 +214,12 @@ class WithoutTopP(Altered):
     def altered(self, sent: dict[str, Json], request: ChatRequest) -> dict[str, Json]:
         sent.pop("top", None)
         return sent
+
+
+@mutant("settings-are-sent-or-refused", "with stream=True, max_tokens was said")
+class StreamsAreUnlimited(Acme):
+    def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
+        return super().body(request._replace(max_tokens=None) if stream else request, stream=stream)
 
 
 @mutant("zero-is-a-value", "is not None")
@@ -279,10 +302,11 @@ class KeyInTheBody(Acme):
 
 # --- what is read ---------------------------------------------------------------------------------
 
-MUTANTS["samples-are-telling"] = (
+MUTANTS.append(Mutant(
+    "samples-are-telling",
     Subject(Acme, SAMPLES._replace(answer=SAMPLES.answer._replace(says="hello"))),
     "an emoji and a line break",
-)
+))  # fmt: skip
 
 
 @mutant("a-whole-answer-is-read", "TextDelta")
@@ -465,10 +489,11 @@ class EndsAnyway(AcmeReader):
         yield Finish("stop")
 
 
-MUTANTS["a-stream-without-its-end-marker-is-incomplete"] = (
+MUTANTS.append(Mutant(
+    "a-stream-without-its-end-marker-is-incomplete",
     Subject(type("Ends", (Acme,), {"reader_class": EndsAnyway}), SAMPLES),
     "yield Finish only at the marker",
-)
+))  # fmt: skip
 
 
 @mutant("a-cut-stream-is-incomplete", "counted as complete")
@@ -517,12 +542,13 @@ class InItsOwnWords(Acme):
         return error
 
 
-MUTANTS["the-wait-that-the-api-asks-for-is-kept"] = (
+MUTANTS.append(Mutant(
+    "the-wait-that-the-api-asks-for-is-kept",
     Subject(Acme, SAMPLES._replace(errors=(
         Failure(b'{"error":"slow down please","wait":"9 s"}', SAMPLES.errors[2].error, 429, retry_after=9.0),
     ))),
     "retry_after should be 9.0",
-)  # fmt: skip
+))  # fmt: skip
 
 
 @mutant("a-status-decides-without-words", "super().read_error")
@@ -687,15 +713,14 @@ def test_a_good_adapter_with_all_samples_is_checked_in_everything() -> None:
 
 
 def test_no_check_is_without_a_mistake_that_it_finds() -> None:
-    assert set(MUTANTS) == {check.id for check in CHECKS}
+    assert {each.check for each in MUTANTS} == {check.id for check in CHECKS}
 
 
-@pytest.mark.parametrize("check_id", [check.id for check in CHECKS])
-def test_a_check_finds_its_mistake_and_says_what_to_change(check_id: str) -> None:
-    subject, says = MUTANTS[check_id]
-    found = result(subject, check_id)
+@pytest.mark.parametrize("wrong", MUTANTS, ids=[f"{each.check}-{each.subject.provider.__name__}" for each in MUTANTS])
+def test_a_check_finds_its_mistake_and_says_what_to_change(wrong: Mutant) -> None:
+    found = result(wrong.subject, wrong.check)
     assert found.status == "failed"
-    assert says in found.message
+    assert wrong.says in found.message
     assert "\n" not in found.message
 
 
