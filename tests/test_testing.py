@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
+from urllib.parse import urljoin
 
 import pytest
 
@@ -33,7 +34,9 @@ from llmcli.types import (
     Json,
     Message,
     ModelPage,
+    Part,
     ProviderConfig,
+    Text,
     TextDelta,
     Thinking,
     ThinkingDelta,
@@ -178,6 +181,13 @@ class WithoutSystem(Altered):
         return sent
 
 
+@mutant("all-system-messages-are-sent", "join them")
+class LastRuleOnly(Altered):
+    def altered(self, sent: dict[str, Json], request: ChatRequest) -> dict[str, Json]:
+        rules = [each.text for each in request.messages if each.role == "system"]
+        return {**sent, "rules": rules[-1]} if rules else sent
+
+
 @mutant("roles-are-told-apart", "say who spoke")
 class EveryoneIsHuman(Acme):
     def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
@@ -203,6 +213,13 @@ class AsciiOnly(Acme):
         return wire._replace(body=(wire.body or b"").decode().encode("ascii", "replace"))
 
 
+@mutant("blanks-around-a-text-are-sent", "without its blanks")
+class TrimsThePrompt(Acme):
+    def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
+        trimmed = tuple(each._replace(parts=(Text(each.text.strip()),)) for each in request.messages)
+        return super().body(request._replace(messages=trimmed), stream=stream)
+
+
 @mutant("the-model-is-sent", "request.model")
 class ItsOwnModel(Altered):
     def altered(self, sent: dict[str, Json], request: ChatRequest) -> dict[str, Json]:
@@ -220,6 +237,18 @@ class WithoutTopP(Altered):
 class StreamsAreUnlimited(Acme):
     def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
         return super().body(request._replace(max_tokens=None) if stream else request, stream=stream)
+
+
+@mutant("settings-are-sent-or-refused", "request.stop")
+class OneStopOnly(Acme):
+    def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
+        return super().body(request._replace(stop=request.stop[:1]), stream=stream)
+
+
+@mutant("zero-is-a-value", "is not None")
+class ZeroIsNothingOverASocket(AcmeSocket):
+    def asked(self, request: ChatRequest, call: NativeCall) -> Mapping[str, Json]:
+        return {name: value for name, value in super().asked(request, call).items() if value}
 
 
 @mutant("zero-is-a-value", "is not None")
@@ -244,6 +273,12 @@ class SendsNull(Altered):
 class WithoutOptions(Acme):
     def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
         return super().body(request._replace(options={}), stream=stream)
+
+
+@mutant("an-option-wins-over-our-field", "last")
+class OurFieldsFirst(Acme):
+    def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
+        return {**request.options, **super().body(request._replace(options={}), stream=stream)}
 
 
 @mutant("a-stream-is-asked-for", "ask for the stream")
@@ -281,6 +316,47 @@ class KeepsThinking(Acme):
         return super().body(request._replace(messages=bare), stream=stream)
 
 
+class Retold(Acme):
+    """An adapter that sends other parts of messages back."""
+
+    def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
+        told = tuple(each._replace(parts=self.retold(each.parts)) for each in request.messages)
+        return super().body(request._replace(messages=told), stream=stream)
+
+    def retold(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return parts
+
+
+@mutant("the-text-beside-thinking-is-sent-back", "every part")
+class ThinkingAlone(Retold):
+    def retold(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return tuple(part for part in parts if isinstance(part, Thinking)) or parts
+
+
+@mutant("the-text-beside-thinking-is-sent-back", "as if it had been said")
+class ThinksAloud(Retold):
+    def retold(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return tuple(Text(part.text) if isinstance(part, Thinking) else part for part in parts)
+
+
+@mutant("tool-calls-are-sent-back", "the text 'KIT-BESIDE'")
+class CallsAlone(Retold):
+    def retold(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return tuple(part for part in parts if isinstance(part, ToolCall)) or parts
+
+
+@mutant("tool-calls-are-sent-back", "the id 'c1'")
+class NewIds(Retold):
+    def retold(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return tuple(part._replace(id="x") if isinstance(part, ToolCall) else part for part in parts)
+
+
+@mutant("tool-calls-are-sent-back", "ToolCall.arguments")
+class CallsWithoutArguments(Retold):
+    def retold(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return tuple(part._replace(arguments="{}") if isinstance(part, ToolCall) else part for part in parts)
+
+
 @mutant("tool-calls-are-sent-back", "is not sent back")
 class KeepsToolCalls(Acme):
     def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
@@ -292,6 +368,18 @@ class KeepsToolCalls(Acme):
 class ModelsElsewhere(Acme):
     def models_request(self, cursor: str | None = None) -> HttpRequest | None:
         return HttpRequest("GET", f"https://models.acme.example/v1?from={cursor or ''}")
+
+
+@mutant("requests-go-to-the-base-url", "self.url(path)")
+class LosesThePath(Acme):
+    def url(self, path: str) -> str:
+        return urljoin(str(self.base_url), path)
+
+
+@mutant("the-key-is-sent-once", "where the protocol wants it")
+class KeyTwice(AcmeSocket):
+    def asked(self, request: ChatRequest, call: NativeCall) -> Mapping[str, Json]:
+        return {**super().asked(request, call), "key": call.key, "user": {"key": call.key}}
 
 
 @mutant("the-key-stands-only-in-its-place", "send it in a header")

@@ -5,6 +5,7 @@ described. Layer 2.
 
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import wraps
 from typing import Any, NamedTuple
 from urllib.parse import unquote, unquote_plus, urlsplit
@@ -20,6 +21,8 @@ from llmcli.types import ChatRequest, HttpRequest, Message, Text, Thinking, Tool
 _UNICODE = 'Grüße 🦙 "quoted" \\ back\nline\u2028end'
 _SAID: Mapping[str, Any] = {"max_tokens": 123, "temperature": 0.375, "top_p": 0.625, "seed": 4711}
 _STOP = "KIT-STOP"
+_BLANKS = " \t\n KIT-BLANKS \n\t "
+_HOST, _PATH = "kit.example:4711", "/base"
 
 Place = tuple[object, ...]
 
@@ -160,6 +163,16 @@ def the_system_message_is_sent(subject: Subject, stream: bool) -> None:
 
 @check("any")
 @each_way
+def all_system_messages_are_sent(subject: Subject, stream: bool) -> None:
+    """Of several system messages each is sent"""
+    asked = subject.asked(message("system", "KIT-RULE"), message("system", "KIT-STYLE"), *_CONVERSATION)
+    found = described(subject, asked, stream=stream)
+    if found.refused is None and not found.says("KIT-RULE", "KIT-STYLE"):
+        fail("of two system messages not both are sent, in their order: join them where the API takes one")
+
+
+@check("any")
+@each_way
 def roles_are_told_apart(subject: Subject, stream: bool) -> None:
     """What the model said is sent as the model's, and not as the user's"""
     first, second, third = _CONVERSATION
@@ -187,6 +200,15 @@ def text_is_sent_as_it_is(subject: Subject, stream: bool) -> None:
 
 @check("any")
 @each_way
+def blanks_around_a_text_are_sent(subject: Subject, stream: bool) -> None:
+    """The blanks around a text are sent with it"""
+    blank = described(subject, subject.asked(message("user", _BLANKS)), stream=stream)
+    if blank.refused is None and not blank.says(_BLANKS):
+        fail(f"the text {_BLANKS!r} is sent without its blanks: leave a text as it is, or refuse it in check()")
+
+
+@check("any")
+@each_way
 def the_model_is_sent(subject: Subject, stream: bool) -> None:
     """The model that was chosen is named in the request"""
     found = described(subject, subject.asked()._replace(model="kit-model-7"), stream=stream)
@@ -205,6 +227,8 @@ def settings_are_sent_or_refused(subject: Subject, stream: bool) -> None:
         _sent_or_refused(name, found, sent=found.carries(value))
     found = described(subject, subject.asked(stop=(_STOP,)), stream=stream)
     _sent_or_refused("stop", found, sent=found.says(_STOP))
+    found = described(subject, subject.asked(stop=(_STOP, "KIT-END")), stream=stream)
+    _sent_or_refused("stop", found, sent=found.says(_STOP) and found.says("KIT-END"))
 
 
 def _sent_or_refused(name: str, found: Described, *, sent: bool) -> None:
@@ -214,14 +238,15 @@ def _sent_or_refused(name: str, found: Described, *, sent: bool) -> None:
         fail(f"{name} is refused with {found.refused!r}: it should be RequestRejected, in check()")
 
 
-@check("http")
+@check("any")
 @each_way
 def zero_is_a_value(subject: Subject, stream: bool) -> None:
     """A temperature or a seed of 0 is sent, because 0 was said"""
     nothing = described(subject, subject.asked(), stream=stream)
     for name in ("temperature", "seed"):
         found = described(subject, subject.asked(**{name: 0}), stream=stream)
-        if found == nothing:
+        # An id or a moment may be another in each request, but not where a value stands.
+        if found.refused is None and found.values.keys() == nothing.values.keys() and not found.carries(0):
             fail(f"{name} = 0 was said and is not sent: compare with None (`is not None`), not with truth")
 
 
@@ -263,6 +288,22 @@ def options_are_sent(subject: Subject, stream: bool) -> None:
     found = described(subject, subject.asked(options={"kit_option": "kit-value"}), stream=stream)
     if found.refused is None and not any("kit_option" in place for place in found.values):
         fail("--option kit_option=… is not sent: put request.options into the body last, or declare `options`")
+
+
+@check("http")
+@each_way
+def an_option_wins_over_our_field(subject: Subject, stream: bool) -> None:
+    """An option that is named like a field of the request is sent in its place, or refused"""
+    if subject.made().options is not None:
+        skip("the provider declares its options")
+    said = {name: _inside(subject.made().settings.get(name), value) for name, value in _SAID.items()}
+    usual = described(subject, subject.asked(**said), stream=stream)
+    fields = {str(place[-1]) for place in usual.values if all(isinstance(step, str) for step in place)}
+    for name in sorted(fields):
+        found = described(subject, subject.asked(**said, options={name: "kit-value"}), stream=stream)
+        sent = any(name in place and value == "kit-value" for place, value in found.values.items())
+        if found.refused is None and not sent:
+            fail(f"--option {name}=… is not sent: put request.options into the body last, or refuse it in check()")
 
 
 @check("http")
@@ -316,15 +357,48 @@ def thinking_is_sent_back(subject: Subject, stream: bool) -> None:
 
 @check("http")
 @each_way
+def the_text_beside_thinking_is_sent_back(subject: Subject, stream: bool) -> None:
+    """What the model said goes back with the next request, and what it thought is not made a part of that"""
+    sample = subject.given.thinking
+    if sample is None:
+        skip("there is no sample of thinking")
+    found = _accepted(subject, _continued(subject, sample.parts), "an answer with thinking", stream=stream)
+    aloud = tuple(Text(part.text) if isinstance(part, Thinking) else part for part in sample.parts)
+    if not found.says(sample.text):
+        fail(f"{sample.text!r} is not sent back, because thinking stands beside it: send every part of a message")
+    if found == described(subject, _continued(subject, aloud), stream=stream):
+        fail("thinking is sent back as if it had been said: leave it out of the text (`message.text` does)")
+
+
+@check("http")
+@each_way
 def tool_calls_are_sent_back(subject: Subject, stream: bool) -> None:
-    """The tool calls of an answer are sent back with the next request"""
+    """The tool calls of an answer are sent back with the next request, and so is the text beside them"""
     sample = subject.given.tool_calls
     if sample is None:
         skip("there is no sample of tool calls")
-    found = _accepted(subject, _continued(subject, sample.parts), "an answer with tool calls", stream=stream)
-    for part in sample.parts:
-        if isinstance(part, ToolCall) and not found.says(part.name):
+    beside = sample.parts if sample.text else (Text("KIT-BESIDE"), *sample.parts)
+    found = _accepted(subject, _continued(subject, beside), "an answer with tool calls", stream=stream)
+    for part in beside:
+        if isinstance(part, Text) and not found.says(part.text):
+            fail(f"the text {part.text!r} beside a tool call is not sent back: send every part of a message")
+        if not isinstance(part, ToolCall):
+            continue
+        if not found.says(part.name):
             fail(f"the call of {part.name!r} is not sent back with its message: send ToolCall parts in the API's form")
+        if part.id and not found.says(part.id):
+            fail(f"the id {part.id!r} of a tool call is not sent back: its result could not be told from another's")
+        for value in (value for _, value in leaves(parse_json(part.arguments))):
+            if not found.carries(value) and not any(value == inner for inner in _written_out(found)):
+                fail(f"{value!r}, an argument of {part.name!r}, is not sent back: send ToolCall.arguments")
+
+
+def _written_out(found: Described) -> Iterator[object]:
+    """The values of the JSON that stands in texts, as arguments do in many APIs."""
+    for text in found.values.values():
+        if isinstance(text, str) and text[:1] in ("{", "["):
+            with suppress(ProviderFailed):
+                yield from (value for _, value in leaves(parse_json(text)))
 
 
 def _continued(subject: Subject, parts: tuple[Any, ...]) -> ChatRequest:
@@ -350,10 +424,12 @@ def _wires(provider: HTTPProvider, subject: Subject) -> Iterator[tuple[str, Http
 @check("http")
 def requests_go_to_the_base_url(subject: Subject) -> None:
     """Every request goes to the base URL that the user gave, and so does the key"""
-    provider = subject.http("http://kit.example:4711/base")
+    provider = subject.http(f"http://{_HOST}{_PATH}")
+    kept = _PATH if urlsplit(provider.base_url or "").path.startswith(_PATH) else "/"  # resolve_base_url may change it
     for name, wire in _wires(provider, subject):
-        if urlsplit(wire.url)[:2] != ("http", "kit.example:4711"):
-            fail(f"{name} goes to {wire.url}, though the base URL is http://kit.example:4711/base: use self.url(path)")
+        scheme, host, path, *_ = urlsplit(wire.url)
+        if (scheme, host) != ("http", _HOST) or not path.startswith(kept):
+            fail(f"{name} goes to {wire.url}, though the base URL is http://{_HOST}{_PATH}: use self.url(path)")
 
 
 @check("http")
@@ -373,6 +449,15 @@ def the_key_stands_only_in_its_place(subject: Subject) -> None:
             declared = not place.query and header.lower() == place.header.lower()
             if _holds(value, subject.key) and not declared:
                 fail(f"{name}: the key stands in the header {header}, which `api_key` does not name: ApiKey(header=…)")
+
+
+@check("native")
+def the_key_is_sent_once(subject: Subject) -> None:
+    """The key stands in at most one place of what is sent"""
+    found = described(subject, subject.asked(), stream=True)
+    places = [".".join(map(str, place)) for place, value in found.values.items() if _holds(str(value), subject.key)]
+    if len(places) > 1:
+        fail(f"the key stands in {' and in '.join(places)} of what is sent: send it where the protocol wants it")
 
 
 def _holds(text: str, key: str) -> bool:

@@ -194,12 +194,15 @@ class AcmeSocket(NativeProvider):
     def stream(self, request: ChatRequest, call: NativeCall) -> Iterator[Event]:
         address = urlsplit(call.base_url or "")
         with self.connected((address.hostname or "", address.port or 0), call) as connection:
-            connection.sendall(json_line(chat_body(request, stream=True)))
+            connection.sendall(json_line(self.asked(request, call)))
             framing, reader = JsonLines(), self.reader_class()
             while data := self.receive(connection, call):
                 for record in framing.feed(data):
                     yield from reader.feed(record)
         raise NetworkFailed("the connection was closed")
+
+    def asked(self, request: ChatRequest, call: NativeCall) -> Mapping[str, Json]:
+        return chat_body(request, stream=True)
 
     def connected(self, address: tuple[str, int], call: NativeCall) -> socket.socket:
         try:

@@ -86,7 +86,10 @@ class TestServer(HTTPConformance):
     provider = HuggingFace
     samples = SERVER
     config = ProviderConfig("huggingface", base_url="http://127.0.0.1:8080")
-    waived: ClassVar[dict[str, str]] = {"the-model-is-sent": "the server has one model"}
+    waived: ClassVar[dict[str, str]] = {
+        "the-model-is-sent": "the server has one model",
+        "blanks-around-a-text-are-sent": "the models' own templates trim every turn",
+    }
 
 
 class TestHub(HTTPConformance):
