@@ -360,7 +360,10 @@ def test_a_broken_plugin_exits_3_and_says_whose_fault_it_is(
     lines = [line for line in done.err.splitlines() if line != "importing"]
     assert lines[0].startswith(f"llmcli: the plugin {broken.name} 0.1 ({name} = llmcli_{name}:It) ")
     assert message in lines[0]
-    assert lines[1:] == ([f"hint: {hint}"] if hint else [])
+    if "configured: " in message:  # and where it failed
+        assert re.fullmatch(rf"hint: in site-packages/llmcli_{name}\.py, line \d+", lines[1])
+    else:
+        assert lines[1:] == ([f"hint: {hint}"] if hint else [])
 
 
 @pytest.mark.fault(99)
