@@ -355,6 +355,9 @@ class JsonArray:
                 if self._depth == 0:
                     self._element(chunk[start:position], records)
                     self._closed = True
+                elif self._depth == 1:  # its comma may come only with the next one
+                    self._element(chunk[start : position + 1], records)
+                    start = position + 1
             elif self._depth == 1:
                 self._element(chunk[start:position], records)
                 start = position + 1

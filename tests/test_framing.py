@@ -231,12 +231,12 @@ def test_a_json_array_reads_the_same_however_it_is_cut(body: bytes, outcome: lis
         assert outcome_of(JsonArray(), chunks) == outcome, chunks
 
 
-def test_an_element_is_handed_out_as_soon_as_the_sign_after_it_came() -> None:
+def test_an_element_is_handed_out_as_soon_as_it_is_known_to_have_ended() -> None:
     framing = JsonArray()
 
-    fed = [framing.feed(chunk) for chunk in (b'[{"a"', b":1}", b",", b"{}]")]
+    fed = [framing.feed(chunk) for chunk in (b'[{"a"', b":1}", b",1", b",{}]")]
 
-    assert fed == [[], [], messages('{"a":1}'), messages("{}")]
+    assert fed == [[], messages('{"a":1}'), [], messages("1", "{}")]
 
 
 # --- a delimiter ----------------------------------------------------------------------------------
