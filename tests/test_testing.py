@@ -22,7 +22,7 @@ import pytest
 
 import llmcli.testing
 from llmcli.errors import LlmError, NetworkFailed, ProviderFailed, RequestRejected
-from llmcli.framing import Framing, JsonLines, Record, as_object, parse_json
+from llmcli.framing import Framing, JsonLines, Record, as_object, parse_json, parse_object
 from llmcli.provider import Capabilities, HTTPProvider, NativeCall, Option, Reader, Setting, with_key
 from llmcli.testing import CHECKS, Failure, Result, Samples, Subject, run, sse
 from llmcli.testing.watching import watched
@@ -570,6 +570,24 @@ class OneReaderForAll(Acme):
         return self.shared
 
 
+@mutant("an-answer-leaves-nothing-behind", "never on the provider")
+class OneReaderForEver(Acme):
+    def __init__(self, config: ProviderConfig) -> None:
+        super().__init__(config)
+        self.kept = AcmeReader()
+
+    def reader(self, request: ChatRequest) -> Reader:
+        return self.kept
+
+
+@mutant("an-answer-leaves-nothing-behind", "never on the provider")
+class CountsOnOverASocket(AcmeSocket):
+    def __init__(self, config: ProviderConfig) -> None:
+        super().__init__(config)
+        kept = AcmeReader()
+        self.reader_class = lambda: kept  # type: ignore[misc,assignment]
+
+
 class EndsAnyway(AcmeReader):
     """Takes the end of the stream for the end of the answer."""
 
@@ -611,6 +629,66 @@ class FinishesAtTheEndOnly(AcmeReader):
 class TakesNothingForAnAnswer(AcmeReader):
     def whole(self, document: object) -> Iterator[Event]:
         return super().whole({"text": "", **as_object(document)})
+
+
+# --- what is told as it came ----------------------------------------------------------------------
+
+
+@mutant("text-comes-as-it-is", "without strip()")
+class DropsBlankPieces(AcmeReader):
+    def text(self, text: str) -> Iterator[Event]:
+        return super().text(text if text.strip() else "")
+
+
+@mutant("text-comes-as-it-is", "without strip()")
+class TurnsLineBreaks(AcmeReader):
+    def text(self, text: str) -> Iterator[Event]:
+        return super().text(text.replace("\r\n", "\n"))
+
+
+@mutant("text-comes-as-it-is-said", "yield in feed()")
+class OnePieceBehind(AcmeReader):
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = ""
+
+    def text(self, text: str) -> Iterator[Event]:
+        if text:
+            said, self.held = self.held, text
+            yield from super().text(said)
+
+    def finish(self, stop: str) -> Iterator[Event]:
+        yield from super().text(self.held)
+        yield from super().finish(stop)
+
+
+@mutant("a-broken-record-is-an-error", "parse_json")
+class PassesOverWhatIsBroken(AcmeReader):
+    def feed(self, record: Record) -> Iterator[Event]:
+        if parse_object(record.data) is not None:
+            yield from super().feed(record)
+
+
+class ToolCalls(AcmeReader):
+    """A reader that tells other tool calls."""
+
+    def call(self, call: Mapping[str, Json]) -> ToolCall:
+        return self.told(super().call(call))
+
+    def told(self, call: ToolCall) -> ToolCall:
+        return call
+
+
+@mutant("broken-arguments-are-told-as-they-came", "valid=False")
+class TakesAnyArguments(ToolCalls):
+    def told(self, call: ToolCall) -> ToolCall:
+        return call._replace(valid=True)
+
+
+@mutant("broken-arguments-are-told-as-they-came", "as they came")
+class NoArgumentsForBrokenOnes(ToolCalls):
+    def told(self, call: ToolCall) -> ToolCall:
+        return call if call.valid else call._replace(arguments="{}")
 
 
 # --- errors ---------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import NamedTuple, NoReturn
 from llmcli.answer import Call, Fold, answer
 from llmcli.deadlines import Deadlines
 from llmcli.errors import LlmError, NetworkFailed
+from llmcli.provider import Provider
 from llmcli.retry import RetryPolicy
 from llmcli.testing.samples import Answer
 from llmcli.testing.subject import Subject, fail
@@ -110,10 +111,16 @@ def crashed(exc: Exception) -> NoReturn:
 
 
 def performed(
-    subject: Subject, sent: Sent, *, stream: bool, request: ChatRequest | None = None
+    subject: Subject,
+    sent: Sent,
+    *,
+    stream: bool,
+    request: ChatRequest | None = None,
+    provider: Provider | None = None,
 ) -> Generator[Event, None, None]:
-    """The events of one answer of an HTTP provider for which the service sends this."""
-    return answer(subject.http(), request or subject.asked(), call(subject, Canned(sent), stream=stream))
+    """The events of one answer of an HTTP provider, a fresh one if none is given, for which the service sends this."""
+    over = call(subject, Canned(sent), stream=stream)
+    return answer(provider or subject.http(), request or subject.asked(), over)
 
 
 def call(subject: Subject, transport: Transport | None = None, *, stream: bool | None = None) -> Call:
@@ -121,23 +128,31 @@ def call(subject: Subject, transport: Transport | None = None, *, stream: bool |
     return Call(transport or Transport(env={}), key=subject.key, timeouts=_PATIENCE, retry=_ONCE, stream=stream)
 
 
-def hear(subject: Subject, sample: Answer, records: Sequence[bytes] | None = None, *, cut: bool = False) -> Heard:
+def hear(
+    subject: Subject,
+    sample: Answer,
+    records: Sequence[bytes] | None = None,
+    *,
+    cut: bool = False,
+    provider: Provider | None = None,
+) -> Heard:
     """
-    The streamed answer, of which only these records are sent. Then the body ends, or the connection is `cut`; over a
-    native provider's server it is closed.
+    The streamed answer, of which only these records are sent, to a fresh provider if none is given. Then the body
+    ends, or the connection is `cut`; over a native provider's server it is closed.
     """
     records = sample.stream if records is None else records
     request = subject.asked(options=sample.options)
     if not subject.native:
-        return listen(performed(subject, Sent(records, cut=cut), stream=True, request=request))
+        return listen(performed(subject, Sent(records, cut=cut), stream=True, request=request, provider=provider))
     with ExitStack() as stack:
-        provider = subject.made()
+        provider = provider or subject.made()
         if subject.serve is not None:
             provider = subject.made(stack.enter_context(subject.serve(records, stay=False)).base_url)
         return listen(answer(provider, request, call(subject)))
 
 
-def hear_whole(subject: Subject, sample: Answer) -> Heard:
-    """The answer that came in one piece."""
+def hear_whole(subject: Subject, sample: Answer, provider: Provider | None = None) -> Heard:
+    """The answer that came in one piece, to a fresh provider if none is given."""
     sent = Sent((sample.whole or b"",), headers={"content-type": "application/json"})
-    return listen(performed(subject, sent, stream=False, request=subject.asked(options=sample.options)))
+    request = subject.asked(options=sample.options)
+    return listen(performed(subject, sent, stream=False, request=request, provider=provider))

@@ -10,7 +10,7 @@ from llmcli.framing import SSE, JsonArray, JsonLines
 from llmcli.testing.hearing import Canned, Heard, Sent, call, hear, hear_whole, listen, performed
 from llmcli.testing.samples import Answer, body
 from llmcli.testing.strange import document_in, with_document
-from llmcli.testing.subject import Subject, check, fail, skip
+from llmcli.testing.subject import Serve, Subject, check, fail, skip
 from llmcli.types import TextDelta
 
 _KEEP_ALIVES: dict[type, bytes] = {SSE: b": keep-alive\n\n", JsonLines: b"\n", JsonArray: b" \n"}
@@ -19,6 +19,7 @@ _UNKNOWN: dict[type, bytes] = {
     JsonLines: b'{"type":"kit-unknown","kit":{"a":[1,null]}}\n',
 }
 _NEW_FIELD = {"of_next_year": [1, None, {"text": "x", "content": "x"}]}
+_FORGET = "keep the state of an answer on its Reader, never on the provider"
 _CUTS = 4096  # at most so many places of one stream, so that a long recorded one does not take minutes
 
 
@@ -121,18 +122,6 @@ def _with_new_field(record: bytes) -> bytes:
 
 
 @check("http")
-def text_comes_as_it_is_said(subject: Subject) -> None:
-    """The first word is there before the stream has ended"""
-    sample = _answer(subject)
-    network = Canned(Sent(sample.stream))
-    for event in answer(subject.http(), subject.asked(options=sample.options), call(subject, network, stream=True)):
-        if isinstance(event, TextDelta):
-            break
-    if network.taken > len(sample.stream) - max(sample.marker, 1):
-        fail("the first TextDelta came only with the end of the stream: yield in feed() what each record says")
-
-
-@check("http")
 def two_answers_may_be_read_at_once(subject: Subject) -> None:
     """Two answers of one provider that are read in turns do not mix"""
     sample = _answer(subject)
@@ -141,7 +130,32 @@ def two_answers_may_be_read_at_once(subject: Subject) -> None:
     streams = [answer(provider, request, call(subject, Canned(Sent(sample.stream)), stream=True)) for _ in range(2)]
     together = listen(event for pair in zip_longest(*streams) for event in pair)
     if together.events != tuple(event for event in alone.events for _ in streams):
-        fail("two answers that are read at once mix: keep the state of an answer on its Reader, never on the provider")
+        fail(f"two answers that are read at once mix: {_FORGET}")
+
+
+@check("any")
+def an_answer_leaves_nothing_behind(subject: Subject) -> None:
+    """Answers of one provider that are read one after the other say what they say alone"""
+    if subject.serve is not None:
+        _twice_from_a_server(subject, subject.serve)
+        return
+    provider = subject.made()
+    for name, sample in subject.given.answers().items():
+        if sample.whole is not None and not subject.native:
+            _same(f"{name}, whole: behind other answers", hear_whole(subject, sample, provider),
+                  hear_whole(subject, sample), _FORGET)  # fmt: skip
+        if (sample.stream or subject.in_process) and subject.streams:
+            hear(subject, sample, sample.stream[: len(sample.stream) // 2], provider=provider)
+            _same(f"{name}, streamed: behind other answers", hear(subject, sample, provider=provider),
+                  hear(subject, sample), _FORGET)  # fmt: skip
+
+
+def _twice_from_a_server(subject: Subject, serve: Serve) -> None:
+    for name, sample in subject.framed().items():
+        with serve(sample.stream, stay=False) as server:
+            provider, request = subject.made(server.base_url), subject.asked(options=sample.options)
+            first, second = (listen(answer(provider, request, call(subject))) for _ in range(2))
+        _same(f"{name}: heard a second time", second, first, _FORGET)
 
 
 def _answer(subject: Subject) -> Answer:

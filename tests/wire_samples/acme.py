@@ -3,7 +3,9 @@ An API that does not exist, a good adapter for it over HTTP and one over a socke
 `tests/test_testing.py` are made of.
 
     POST /chat {"model", "talk": [{"who", "text", "think", "calls"}], "rules", "max", "heat", "top", "seed", "until"}
-    -> {"model", "think", "text", "calls": [{"id", "name", "with": {}}], "stop": "end", "tokens": {"in", "out"}}
+    -> {"model", "think", "text", "calls": [{"id", "name", "with"}], "stop": "end", "tokens": {"in", "out"}}
+
+What a call is given `with` is an object, or that object as text.
 """
 
 import json
@@ -16,7 +18,7 @@ from urllib.parse import urlsplit
 
 from llmcli import http_errors
 from llmcli.errors import AuthenticationFailed, Busy, LlmError, NetworkFailed, ProviderFailed, QuotaExceeded
-from llmcli.framing import JsonLines, Record, as_object, as_text, parse_json
+from llmcli.framing import JsonLines, Record, as_object, as_text, parse_json, parse_object
 from llmcli.provider import (
     ApiKey,
     Capabilities,
@@ -130,8 +132,10 @@ class AcmeReader(Reader):
             yield TextDelta(text)
 
     def call(self, call: Mapping[str, Json]) -> ToolCall:
-        arguments = json.dumps(as_object(call.get("with")), ensure_ascii=False)
-        return ToolCall(as_text(call.get("id")) or f"acme_{self.calls}", as_text(call.get("name")), arguments)
+        given = call.get("with")
+        arguments = given if isinstance(given, str) else json.dumps(as_object(given), ensure_ascii=False)
+        called = ToolCall(as_text(call.get("id")) or f"acme_{self.calls}", as_text(call.get("name")), arguments)
+        return called._replace(valid=parse_object(arguments) is not None)
 
     def usage(self, tokens: Json) -> Iterator[Event]:
         given, made = as_object(tokens).get("in"), as_object(tokens).get("out")
@@ -278,7 +282,10 @@ def _answer(says: object, pieces: Sequence[Mapping[str, Json]], whole: Mapping[s
     )
 
 
-_CALLS: list[Json] = [{"id": "c1", "name": "weather", "with": {"city": "Zürich"}}, {"name": "time", "with": {}}]
+_CALLS: list[Json] = [
+    {"id": "c1", "name": "weather", "with": {"city": "Zürich"}},
+    {"name": "time", "with": '{"zone":"UTC"}'},
+]
 
 SAMPLES = Samples(
     _answer(TEXT, [{"text": piece} for piece in PIECES], {"text": TEXT}),
@@ -296,7 +303,7 @@ SAMPLES = Samples(
         {"think": "Höflich.", "sign": "c2lnbmVk", "text": "Grüße."},
     ),
     tool_calls=_answer(
-        (ToolCall("c1", "weather", '{"city":"Zürich"}'), ToolCall("", "time")),
+        (ToolCall("c1", "weather", '{"city":"Zürich"}'), ToolCall("", "time", '{"zone":"UTC"}')),
         [{"calls": _CALLS[:1]}, {"calls": _CALLS[1:]}],
         {"text": "", "calls": _CALLS},
         "tool",
