@@ -724,6 +724,27 @@ class ByWordsOnly(Acme):
         return known.get(body, RequestRejected)("the request is wrong")
 
 
+@mutant("a-status-decides-without-words", "HTTP 404")
+class ServerErrorsOnly(Acme):
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
+        error = super().read_error(status, headers, body)
+        return ProviderFailed(error.message) if status == 404 else error
+
+
+@mutant("a-retry-after-header-is-read", "raised ValueError")
+class WaitsWholeSeconds(Acme):
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
+        error = super().read_error(status, headers, body)
+        error.retry_after = int(headers["retry-after"]) if "retry-after" in headers else None
+        return error
+
+
+@mutant("a-retry-after-header-is-read", "to http_errors")
+class LosesTheWait(Acme):
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
+        return super().read_error(status, {}, body)
+
+
 @mutant("another-way-is-tried-once", "return None when nothing is left")
 class NeverGivesUp(Acme):
     def adapt(self, request: ChatRequest, error: LlmError) -> ChatRequest | None:

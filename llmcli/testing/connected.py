@@ -199,9 +199,7 @@ def _redirects(url: str) -> Script:
 def a_service_that_is_gone_is_a_network_error(subject: Subject) -> None:
     """A service that cannot be reached is an error of the network"""
     sample = _sample(subject)
-    if subject.serve is None:
-        skip("the provider runs in this process")
-    with subject.serve(sample.stream, stay=False) as server:
+    with subject.server()(sample.stream, stay=False) as server:
         gone = server.base_url
     heard = listen(_events(subject, subject.made(gone)))
     if not isinstance(heard.error, NetworkFailed):

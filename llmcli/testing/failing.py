@@ -4,7 +4,16 @@ Checks of errors: each is told apart, in the provider's words, wherever the API 
 
 from collections.abc import Iterator
 
-from llmcli.errors import AuthenticationFailed, Busy, Incomplete, LlmError, ProviderFailed, RequestRejected
+from llmcli import http_errors
+from llmcli.errors import (
+    AuthenticationFailed,
+    Busy,
+    Incomplete,
+    LlmError,
+    ProviderFailed,
+    RequestRejected,
+    UnknownModel,
+)
 from llmcli.framing import decode_body, parse_json
 from llmcli.testing.hearing import Heard, Sent, hear, listen, performed
 from llmcli.testing.requested import leaves
@@ -15,8 +24,17 @@ from llmcli.types import ChatRequest, TextDelta
 _PAGE = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body><p>kit page</p></body></html>"
 _SAYS_NOTHING = b'{"error":{"message":"the kit says so"}}'
 _WAYS = 10  # in which a request may be said, which is more than any adapter has
+_ASKING = (
+    {"retry-after": "7"},
+    {"retry-after": "1.5"},
+    {"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"},
+    {"retry-after": "soon"},
+)
 _BY_STATUS: dict[int, tuple[type[LlmError], ...]] = {
     401: (AuthenticationFailed,),
+    403: (AuthenticationFailed,),
+    404: (RequestRejected, UnknownModel),
+    422: (RequestRejected,),
     429: (Busy,),
     500: (ProviderFailed, Busy),
     503: (Busy, ProviderFailed),
@@ -101,14 +119,23 @@ def the_wait_that_the_api_asks_for_is_kept(subject: Subject) -> None:
 def a_status_decides_without_words(subject: Subject) -> None:
     """An error whose body tells nothing is told apart by its status"""
     for status, expected in _BY_STATUS.items():
-        error = _failed(subject, Failure(_SAYS_NOTHING, LlmError, status, {"retry-after": "7"})).error
+        error = _failed(subject, Failure(_SAYS_NOTHING, LlmError, status)).error
         if type(error) not in expected:
             names = " or ".join(each.__name__ for each in expected)
             fail(
                 f"HTTP {status} should be {names}, but is {type(error).__name__}: leave the rest to super().read_error"
             )
-        if status == 429 and (error is None or error.retry_after != 7.0):
-            fail("the Retry-After header of HTTP 429 is lost: leave what the API says nothing about to http_errors")
+
+
+@check("http")
+def a_retry_after_header_is_read(subject: Subject) -> None:
+    """A Retry-After header is read in each form that HTTP has for it, and nonsense in it does no harm"""
+    for headers in _ASKING:
+        error = _failed(subject, Failure(_SAYS_NOTHING, LlmError, 429, headers)).error
+        wanted, read = http_errors.retry_after(headers), None if error is None else error.retry_after
+        if read != wanted:
+            fail(f"with Retry-After: {headers['retry-after']}, retry_after should be {wanted}, not {read}: "
+                 "leave what the API says nothing about to http_errors")  # fmt: skip
 
 
 @check("http")

@@ -81,9 +81,7 @@ def _shown(head: str, body: str) -> Described:
 
 
 def _received(subject: Subject, request: ChatRequest) -> Described:
-    if subject.serve is None:
-        skip("the provider runs in this process: it sends nothing")
-    with subject.serve(subject.given.answer.stream, stay=False) as server:
+    with subject.server()(subject.given.answer.stream, stay=False) as server:
         provider = subject.made(server.base_url)
         try:
             list(answer(provider, request, call(subject)))

@@ -13,6 +13,7 @@ from llmcli.types import NOTHING, ChatRequest, Message, ProviderConfig, message
 
 _BASE_URL = "https://api.kit.example/v1"  # for a provider that has no address of its own
 _MODEL = "kit-model-1"
+_NO_SERVER = "no server was given that plays the samples (`serve`)"
 KEY = "kit-key-0123456789"
 
 
@@ -111,7 +112,7 @@ class Subject(NamedTuple):
     def framed(self) -> dict[str, Answer]:
         """The streamed answers of which we hold the bytes."""
         if self.in_process:
-            skip("the provider runs in this process: there is nothing on a wire")
+            skip(_NO_SERVER)
         return self.streamed()
 
     def whole(self) -> dict[str, Answer]:
@@ -130,8 +131,14 @@ class Subject(NamedTuple):
 
     @property
     def in_process(self) -> bool:
-        """Whether there is no wire at all, as for a model in this process."""
+        """Whether no server plays its samples, as for a model in this process, which has no wire at all."""
         return self.native and self.serve is None
+
+    def server(self) -> Serve:
+        """The server of its author."""
+        if self.serve is None:
+            skip(_NO_SERVER)
+        return self.serve
 
 
 def fail(message: str) -> NoReturn:

@@ -6,6 +6,7 @@ it differs, and then a line in the class says so (`reasoning_field`, `stream_opt
 """
 
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 
 from llmcli.errors import AuthenticationFailed, Busy, ContextTooLong, ProviderFailed, QuotaExceeded, UnknownModel
 from llmcli.testing import Answer, Failure, Samples, body, sse
@@ -74,3 +75,9 @@ class TestSkeleton(HTTPConformance):
         models=(body({"object": "list", "data": [{"id": "skeleton-1"}, {"id": "skeleton-2"}]}),),
         model_ids=("skeleton-1", "skeleton-2"),
     )
+
+
+def test_the_name_of_the_entry_point_is_the_id() -> None:
+    """By any other name the program would not find the provider."""
+    ours = {entry.name for entry in entry_points(group="llmcli.providers") if entry.module == Skeleton.__module__}
+    assert ours == {Skeleton.id}

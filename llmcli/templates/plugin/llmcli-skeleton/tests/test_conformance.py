@@ -4,6 +4,8 @@ llmcli's conformance kit, played with what the API writes.
 The samples are the API's own words: better than these are bytes that were recorded with `curl -N`.
 """
 
+from importlib.metadata import entry_points
+
 from llmcli.errors import AuthenticationFailed, Busy, ProviderFailed, RequestRejected, UnknownModel
 from llmcli.testing import Answer, Failure, Samples, body, json_line
 from llmcli.testing.conformance import HTTPConformance
@@ -51,3 +53,9 @@ class TestSkeleton(HTTPConformance):
         models=(body({"entries": [{"slug": "skeleton-large", "window": 32000}, {"slug": "skeleton-small"}]}),),
         model_ids=("skeleton-large", "skeleton-small"),
     )
+
+
+def test_the_name_of_the_entry_point_is_the_id() -> None:
+    """By any other name the program would not find the provider."""
+    ours = {entry.name for entry in entry_points(group="llmcli.providers") if entry.module == Skeleton.__module__}
+    assert ours == {Skeleton.id}
