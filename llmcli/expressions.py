@@ -11,6 +11,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, cast
 
 import jmespath.functions
@@ -60,7 +61,10 @@ class _Functions(jmespath.functions.Functions):
 
     @jmespath.functions.signature({"types": ["string"]})
     def _func_from_json(self, text: str) -> object:
-        return parse_json(text)
+        try:
+            return parse_json(text)
+        except ProviderFailed as exc:
+            raise ValueError(exc.message) from None
 
     @jmespath.functions.signature({"types": []})
     def _func_to_json(self, value: object) -> str:
@@ -119,17 +123,13 @@ class Expression:
         if roots is not None:
             _check_roots(self._tree, text, place, tuple(roots))
         self._steps = _steps(self._tree)
+        self._run = _compiled(self._tree)
 
     def find(self, document: Any) -> Json:
         """What the expression finds in a document; `None` is "nothing there"."""
         if self._steps is None:
-            return self._search(document)
-        for step in self._steps:
-            if type(step) is str and type(document) is dict:
-                document = document.get(step)
-            else:
-                document = _item(document, step)
-        return cast(Json, document)
+            return self._search(document)  # anything but a plain path
+        return cast(Json, _walked(self._steps, document))
 
     def text_in(self, document: object) -> str | None:
         """The text that it finds, or `None`. Raises the error of `wrong` for anything else."""
@@ -156,12 +156,17 @@ class Expression:
         )
 
     def uses(self, name: str) -> bool:
-        """Whether it asks for a name of its outermost document."""
-        return name in {node["value"] for node in _root_fields(self._tree)}
+        """Whether it asks for a name of its outermost document (`prompt`), or for a field of one (`options.style`)."""
+        name, _, field = name.partition(".")
+        asked = [node for node in _root_fields(self._tree) if node["value"] == name]
+        if not field:
+            return bool(asked)
+        fields = [node["children"][1] for node in _nodes(self._tree) if _is_field_of(node, name)]
+        return len(asked) > len(fields) or field in {each["value"] for each in fields}
 
     def _search(self, document: object) -> Json:
         try:
-            return cast(Json, _interpreter.visit(self._tree, document))
+            return cast(Json, self._run(document))
         except (JMESPathError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as exc:
             reason = "it is nested too deeply" if isinstance(exc, RecursionError) else shortened(str(exc))
             raise self._failing(f"{self.place} cannot be worked out: {reason}") from exc
@@ -216,6 +221,51 @@ def _steps(tree: Node) -> tuple[str | int, ...] | None:
     return None
 
 
+def _is_field_of(node: Node, name: str) -> bool:
+    """Whether a node is `name.field`."""
+    children = node.get("children", ())
+    return node["type"] == "subexpression" and all(
+        child["type"] == "field" and value in (None, child["value"])
+        for child, value in zip(children, (name, None), strict=True)
+    )
+
+
+def _compiled(tree: Node) -> Callable[[Any], Any]:
+    """
+    The interpreter's work for a tree, without walking the tree again for every record: for what the expressions of
+    streams are made of. Whatever else there is goes to the interpreter.
+    """
+    kind, children = tree["type"], tree.get("children", ())
+    if (steps := _steps(tree)) is not None:
+        return partial(_walked, steps)
+    if kind == "literal":
+        return lambda document: tree["value"]
+    if kind == "comparator" and tree["value"] in ("eq", "ne"):
+        compare = _interpreter.COMPARATOR_FUNC[tree["value"]]
+        left, right = map(_compiled, children)
+        return lambda document: compare(left(document), right(document))
+    if kind == "function_expression" and tree["value"] == "if":
+        condition, then, *rest = map(_compiled, children)
+        otherwise = rest[0] if rest else lambda document: None
+        return lambda document: (then if truth(condition(document)) else otherwise)(document)
+    if kind == "or_expression":
+        first, second = map(_compiled, children)
+        return lambda document: found if truth(found := first(document)) else second(document)
+    if kind == "and_expression":
+        first, second = map(_compiled, children)
+        return lambda document: second(document) if truth(found := first(document)) else found
+    if kind == "pipe":
+        outer, inner = map(_compiled, children)
+        return lambda document: inner(outer(document))
+    return partial(_interpreter.visit, tree)
+
+
+def _walked(steps: tuple[str | int, ...], document: Any) -> Any:
+    for step in steps:
+        document = document.get(step) if type(step) is str and type(document) is dict else _item(document, step)
+    return document
+
+
 def _item(document: object, at: str | int) -> object:
     if type(document) is list and type(at) is int and -len(document) <= at < len(document):
         return document[at]
@@ -259,6 +309,8 @@ def _check_functions(tree: Node, text: str, place: str) -> None:
             continue
         name, given = node["value"], len(node["children"])
         least, most = _arity(name)
+        if name == "if" and any(child["type"] == "expref" for child in node["children"]):
+            raise _mistake(text, place, _position(text, name, r"\s*\("), "if() takes values, not an expression (&),")
         if least is None:
             mistake = _mistake(text, place, _position(text, name, r"\s*\("), f"unknown function {name}()")
             near = nearest(name, ["if", *_FUNCTIONS.FUNCTION_TABLE])
@@ -369,8 +421,9 @@ def check_used(request: ChatRequest, uses: Callable[[str], bool], whose: str, pl
     if any(each.role == "system" for each in request.messages) and not uses("messages"):
         said.append("system")
     unused = [name for name in said if not uses(name)]
-    if not uses("options"):
-        unused += [f"options.{name}" for name in request.options if not (name == "tools" and uses("tools"))]
+    for name in request.options:
+        if not (uses(f"options.{name}") or (name == "tools" and uses("tools"))):
+            unused.append(f"options.{name}")
     if unused:
         raise RequestRejected(
             f"{whose} cannot be told {unused[0]}: no expression of it uses that", hint=f"use {unused[0]} in {place}"

@@ -9,6 +9,7 @@ with what a server sends only to show that it lives (SSE comments, blank lines, 
 import json
 import re
 from collections.abc import Iterator
+from math import inf
 from typing import ClassVar, NamedTuple, NoReturn, Protocol
 
 from llmcli.errors import ProviderFailed
@@ -48,8 +49,15 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
-_raw_decode = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (inf, -inf):  # which our own JSON could not say
+        raise ValueError("a number is too large")
+    return number
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_decode, _raw_decode = _decoder.decode, _decoder.raw_decode
 
 
 def parse_json(text: str) -> object:

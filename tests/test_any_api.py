@@ -109,6 +109,14 @@ def test_a_graphql_api(llmcli: Program, serve: Serve) -> None:
     assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
+def test_half_an_answer_with_errors_is_no_answer(llmcli: Program, serve: Serve) -> None:
+    half = {"data": {"generateResponse": {"text": "half"}}, "errors": [{"message": "ran out"}]}
+    done = llmcli("chat", "-n", "-m", use(llmcli, "graphql", serve(answers(200, half))), "--retries", "0", "hi")
+
+    assert (done.status, done.out) == (8, b"")
+    assert "ran out" in done.err
+
+
 def test_graphql_errors_under_status_200_are_errors(llmcli: Program, serve: Serve) -> None:
     server = serve(answers(200, {"data": {"generateResponse": None}, "errors": [{"message": "model is asleep"}]}))
 
@@ -275,6 +283,14 @@ def test_an_api_that_takes_and_gives_text_only(llmcli: Program, serve: Serve) ->
 
     assert (done.status, done.text) == (0, " <yes>\n")
     assert server.requests[0].json == {"prompt": "Be brief.\n\nHuman: why?\n\nAssistant:"}
+
+
+def test_a_text_whose_end_cannot_be_told_from_a_cut_is_no_answer(llmcli: Program, serve: Serve) -> None:
+    server = serve(lambda connection: connection.send(head(200, "text/plain") + b"half of a sent"))
+
+    done = llmcli("chat", "-n", "-m", use(llmcli, "text-only", server), "--retries", "0", "why?")
+
+    assert (done.status, done.out) == (8, b"")
 
 
 def test_a_web_page_is_no_text_answer(llmcli: Program, serve: Serve) -> None:

@@ -108,23 +108,38 @@ def test_constants_are_seen_as_vars() -> None:
 )  # fmt: skip
 def test_what_no_expression_uses_is_refused_and_not_dropped(said: dict[str, Any], named: str) -> None:
     with pytest.raises(RequestRejected, match=f"acme cannot be told {named}") as caught:
-        provider().check(ASKED._replace(**said))
+        provider().chat_request(ASKED._replace(**said), stream=False)
     assert caught.value.hint == f"use {named} in config.toml: providers.acme.chat.request"
+
+
+def test_what_is_said_is_checked_against_the_request_that_is_made() -> None:
+    adapter = streaming({"request": "{q: prompt, s: options.style}"}, request="{heat: temperature}")
+
+    adapter.chat_request(ASKED._replace(temperature=0.5, options={"style": "dry"}), stream=True)
+    with pytest.raises(RequestRejected, match="cannot be told temperature"):
+        adapter.chat_request(ASKED._replace(temperature=0.5), stream=False)
+    with pytest.raises(RequestRejected, match=r"cannot be told options\.stile"):
+        adapter.chat_request(ASKED._replace(options={"stile": "dry"}), stream=True)
+
+
+def test_all_options_go_where_an_expression_puts_them_all() -> None:
+    adapter = provider({"request": "merge({q: prompt}, options)"})
+
+    assert body(adapter, options={"any": 1}) == {"q": "hi", "any": 1}
 
 
 def test_a_system_prompt_that_no_expression_uses_is_refused() -> None:
     asked = ChatRequest("m", (message("system", "Be brief."), message("user", "hi")))
 
     with pytest.raises(RequestRejected, match="cannot be told system"):
-        provider({"request": "{prompt: prompt}"}).check(asked)
-    provider({"request": "{prompt: prompt, system: system}"}).check(asked)
-    provider({"request": "{messages: messages}"}).check(asked)
+        provider({"request": "{prompt: prompt}"}).chat_request(asked, stream=False)
+    provider({"request": "{prompt: prompt, system: system}"}).chat_request(asked, stream=False)
+    provider({"request": "{messages: messages}"}).chat_request(asked, stream=False)
 
 
 def test_options_and_tools_go_where_an_expression_puts_them() -> None:
     adapter = provider({"request": "{model: model, functions: tools, style: options.style, q: prompt}"})
     asked = ASKED._replace(options={"style": "dry", "tools": [{"name": "f"}]})
-    adapter.check(asked)
 
     assert json.loads(adapter.chat_request(asked, stream=False).body or b"") == {
         "model": "m",
@@ -231,6 +246,34 @@ def test_tool_calls_are_read_in_a_plain_form_and_in_openais() -> None:
     assert whole(adapter, openai)[-2:] == [ToolCall("c1", "f", '{"a": 1}'), Finish("tool_calls")]
 
 
+def test_thinking_alone_is_no_answer_unless_the_limit_came() -> None:
+    adapter = provider({"thinking": "thought", "finish_reason": "why"})
+
+    with pytest.raises(ProviderFailed, match=r"chat\.content should find a string"):
+        whole(adapter, {"thought": "hm", "why": "stop"})
+    assert whole(adapter, {"thought": "hm", "why": "length"})[-1] == Finish("length", "length")
+
+
+@pytest.mark.parametrize("calls", [[{"nam": "f"}], [{"function": 5}], [{"function": {"arguments": "{}"}}]])
+def test_a_call_without_a_name_is_an_error(calls: Any) -> None:
+    with pytest.raises(ProviderFailed, match="should find calls with a name"):
+        whole(provider({"tool_calls": "calls"}), {"text": None, "calls": calls})
+
+
+def test_a_number_that_json_cannot_say_is_an_error() -> None:
+    with pytest.raises(ProviderFailed, match="a number is too large"):
+        whole(provider({"usage": "{prompt_tokens: n}"}), b'{"text": "hi", "n": 1e999}')
+
+
+def test_an_error_of_an_api_of_plain_text_may_be_json() -> None:
+    adapter = provider({"record": "text", "content": "@", "error": "error.text", "error_status": "error.code"})
+
+    with pytest.raises(Busy, match="slow down"):
+        whole(adapter, b'{"error": {"text": "slow down", "code": 429}}')
+    assert adapter.read_error(500, {}, b'{"error": {"text": "slow down", "code": 429}}').status == 6
+    assert whole(adapter, b'{"some": "json"}') == [TextDelta('{"some": "json"}'), Finish("stop")]
+
+
 # --- streams --------------------------------------------------------------------------------------
 
 SAID = [{"text": "Hel"}, {"note": 1}, {"text": "lo 👋"}, {"text": "\n", "done": False}]
@@ -300,6 +343,18 @@ def test_a_stream_ends_by_a_sentinel_or_an_expression(end: str, marker: bytes) -
     assert events(adapter, piece + marker) == [TextDelta("hi"), Finish("stop")]
     with pytest.raises(ProviderFailed, match="without its end marker"):
         events(adapter, piece)
+
+
+def test_zero_is_not_the_end() -> None:
+    read = events(streaming(), lines({"text": "Hello ", "done": 0}, {"text": "world", "done": 0}, {"done": 1}))
+
+    assert read == [TextDelta("Hello "), TextDelta("world"), Finish("stop")]
+
+
+def test_what_comes_behind_the_end_is_read() -> None:
+    read = events(streaming(usage="usage"), lines({"text": "hi", "done": True}, {"usage": {"total_tokens": 4}}))
+
+    assert read == [TextDelta("hi"), Usage(total_tokens=4), Finish("stop")]
 
 
 def test_a_stream_of_text_may_end_with_its_body() -> None:
@@ -377,6 +432,8 @@ def test_two_answers_are_read_at_once() -> None:
     for record in records:
         mixed[0] += one.feed(record)
         mixed[1] += two.feed(record)
+    mixed[0] += one.end()
+    mixed[1] += two.end()
 
     assert mixed[0] == mixed[1] == events(adapter, lines(*SAID, LAST))
 
@@ -526,6 +583,11 @@ def test_a_service_may_have_an_address_for_its_health() -> None:
         ({"chat": {**CHAT, "request": "{a: model}"}}, "chat.request: the request does not hold the prompt: of a con"),
         ({"chat": {**CHAT, "request": "{a: messages[].txt}"}}, "the request does not hold the prompt"),
         ({"chat": {"path": "/chat", "content": "text"}}, "chat.request: the request does not hold the prompt"),
+        ({"chat": {**CHAT, "request": "{q: prompt, r: join('', [turns[1].content])}"}}, "cannot be worked out"),
+        ({"chat": {**CHAT, "request": "{q: from_json(prompt)}"}}, "chat.request cannot be worked out: malformed JSON"),
+        ({"chat": {**CHAT, "path": "/{model-name}"}}, "chat.path: unknown name {model-name}"),
+        ({"chat": {**CHAT, "error_status": "code"}}, "chat.error_status has no use without"),
+        ({"chat": {**CHAT, "error": "if(c, &a)"}}, "chat.error: if() takes values"),
         ({"chat": {**CHAT, "record": "event"}}, "chat.record: a whole answer is no event"),
         ({"stream": {"framing": "jsonl", "record": "event", "delta": "data", "end": "event"}}, "stream.record: only "),
         ({"stream": {**STREAM, "delimiter": "|"}}, "stream.delimiter has no use"),

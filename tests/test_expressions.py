@@ -81,6 +81,29 @@ def test_a_plain_path_finds_what_jmespath_finds(path: list[str | int], document:
     assert find(text, document) == jmespath.search(text, document)
 
 
+PIECES = (
+    "a", "a.b", "a[0]", "@", "`0`", "`null`", "'x'", "`[]`", "a == b", "a != 'x'", "a || b", "a && b", "!a", "[a, b]",
+    "{x: a}", "a[]", "a[?b]", "length(a || `[]`)", "a | b", "a < b", "not_null(a, b)",
+)  # fmt: skip
+
+
+@given(
+    st.lists(st.sampled_from(PIECES), min_size=2, max_size=4),
+    st.sampled_from((" || ", " && ", " | ", " == ")),
+    documents,
+)
+def test_whatever_is_put_together_finds_what_jmespath_finds(pieces: list[str], sign: str, document: object) -> None:
+    text = sign.join(f"({piece})" for piece in pieces)
+    try:
+        expected = jmespath.search(text, document)
+    except (jmespath.exceptions.JMESPathError, TypeError):
+        with pytest.raises(ProviderFailed):
+            find(text, document)
+    else:
+        found = find(text, document)
+        assert found == expected or "{x: a}" in text  # of which we drop the nulls
+
+
 # --- mistakes -------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ can be wrong with it without an answer is found when the provider is made, befor
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -118,7 +119,8 @@ class Declarative(HTTPProvider):
         if not self._uses("model", *self._paths.values()):
             self.default_model = self.default_model or "default"
         for streamed in {False, bool(stream)}:
-            self._check_request(streamed)
+            for conversation in (CANNED, CANNED._replace(messages=CANNED.messages[-1:])):
+                self._check_request(conversation, streamed)
 
     def tables(self, config: ProviderConfig) -> tuple[Table, Table]:
         """The tables of a chat and of a stream, which inherits what it does not say. A place for more defaults."""
@@ -133,10 +135,10 @@ class Declarative(HTTPProvider):
             stream = {**_inherited(chat, in_events=stream.get("record") == "event"), **stream}
         return chat, stream
 
-    def _check_request(self, stream: bool) -> None:
+    def _check_request(self, conversation: ChatRequest, stream: bool) -> None:
         """Make a request of a canned conversation: what it cannot do shows there, and so does that it says nothing."""
-        body = json.dumps(self.body(CANNED, stream=stream))
-        if CANNED.messages[-1].text not in body:
+        body = json.dumps(self.body(conversation, stream=stream))
+        if conversation.messages[-1].text not in body:
             asked = self._requests[stream][-1].place if self._requests[stream] else f"{self._place('chat')}.request"
             raise ConfigurationError(
                 f"{asked}: the request does not hold the prompt: of a conversation it makes {shortened(body)}",
@@ -154,13 +156,13 @@ class Declarative(HTTPProvider):
         more = self._expression(stream, "stream.request", ROOTS)
         return {False: [each for each in (first,) if each], True: [each for each in (first, more) if each]}
 
-    def check(self, request: ChatRequest) -> None:
-        """See `Provider.check`. What no expression uses would be dropped without a word, so it is refused."""
-        super().check(request)
-        check_used(request, self._uses, self.config.id, f"{self._place('chat')}.{self.request_key}")
-
     def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
-        """See `HTTPProvider.chat_request`: the body that the expressions make, to the path of the table."""
+        """
+        See `HTTPProvider.chat_request`: the body that the expressions make, to the path of the table. What none of
+        them uses would be dropped without a word, so it is refused.
+        """
+        uses = partial(_any_uses, self._requests[stream])
+        check_used(request, uses, self.config.id, f"{self._place('chat')}.{self.request_key}")
         path = self._paths[stream].replace("{model}", quote(request.model, safe="/:@"))
         return json_request(self.url(path), self.body(request, stream=stream), stream=stream)
 
@@ -179,7 +181,7 @@ class Declarative(HTTPProvider):
     def _uses(self, name: str, *paths: str) -> bool:
         """Whether a request has a place for what is called `name`."""
         expressions = (*self._requests[False], *self._requests[True])
-        return any(each.uses(name) for each in expressions) or any(f"{{{name}}}" in path for path in paths)
+        return _any_uses(expressions, name) or any(f"{{{name}}}" in path for path in paths)
 
     # --- answers ---
 
@@ -189,7 +191,7 @@ class Declarative(HTTPProvider):
 
     def reader(self, request: ChatRequest) -> MappedReader:
         """See `HTTPProvider.reader`."""
-        return MappedReader(self._chat, self._stream)
+        return MappedReader(self._chat, self._stream, reads_on=True)
 
     def findings(self, record: Record, *, stream: bool) -> Table:
         """See `HTTPProvider.findings`."""
@@ -242,7 +244,7 @@ class Declarative(HTTPProvider):
         path, where = str(table.get("path", "")), f"{self._place(name)}.path"
         if path and not path.startswith(("/", "?")):
             raise ConfigurationError(f"{where} should begin with `/`, and not be {json.dumps(path)}")
-        strange = next((each for each in re.findall(r"\{(\w*)\}", path) if each != place), None)
+        strange = next((each for each in re.findall(r"\{([^{}]*)\}", path) if each != place), None)
         if strange is not None:
             known = f"there is only {{{place}}}" if place else "there is none in this one"
             raise ConfigurationError(f"{where}: unknown name {{{strange}}}; {known}")
@@ -254,6 +256,10 @@ class Declarative(HTTPProvider):
             return None
         failing = ConfigurationError if roots else ProviderFailed
         return Expression(str(table[name]), self._place(dotted), roots=roots, failing=failing)
+
+
+def _any_uses(expressions: Sequence[Expression], name: str) -> bool:
+    return any(each.uses(name) for each in expressions)
 
 
 def _inherited(chat: Table, *, in_events: bool) -> Table:
@@ -287,7 +293,7 @@ def _model(item: Json) -> Model:
     fields = as_object(item)
     context_length, created = fields.get("context_length"), fields.get("created")
     return Model(
-        id=str(fields.get("id") or fields.get("name") or ""),
+        id=next((name for name in (fields.get("id"), fields.get("name")) if isinstance(name, str)), ""),
         name=str(fields["name"]) if fields.get("name") else None,
         context_length=int(context_length) if isinstance(context_length, int | float) else None,
         created=int(created) if isinstance(created, int | float) else None,

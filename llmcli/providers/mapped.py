@@ -12,7 +12,7 @@ from typing import NamedTuple
 from llmcli import http_errors
 from llmcli.errors import ConfigurationError, LlmError, ProviderFailed
 from llmcli.expressions import Expression, described, shortened, truth
-from llmcli.framing import Record, as_text, decode_body, parse_json
+from llmcli.framing import Record, as_object, as_text, decode_body, parse_json
 from llmcli.provider import ConfigKey, Reader, raise_error_in
 from llmcli.providers.tool_calls import ToolCallAssembler
 from llmcli.types import (
@@ -62,6 +62,8 @@ _REASONS: Mapping[str, FinishReason] = {
 }
 
 
+_TEXTLESS = ("content_filter", "length")  # reasons for which a model may have stopped before it said anything
+
 # The usual words for what an HTTP status says, as codes in small letters.
 STATUSES: Mapping[str, int] = {
     **dict.fromkeys(("bad_request", "invalid_argument", "invalid_request", "validation_error", "bad_user_input"), 400),
@@ -104,11 +106,16 @@ class AnswerMap(NamedTuple):
     ending: Ending = Ending()
 
     def check_error(self, document: object) -> None:
-        """Raise the error that a document reports, if it does: by the expression, else in any shape that is known."""
+        """
+        Raise the error that a document reports, if it does: by the expression, else in any shape that is known. An API
+        of plain text may report one as JSON.
+        """
         if self.error is None:
             if self.record == "json":
                 raise_error_in(document)
             return
+        if self.record == "text":
+            document = _readable(str(document))
         found = self.error.find(document)
         if truth(found):
             raise self._error(document, found, 200, {})
@@ -123,7 +130,7 @@ class AnswerMap(NamedTuple):
         """What each expression finds in a record, by its key; in one that is no JSON they look into its text."""
         document = self.lenient(record)
         expressions = [each for each in (*self, self.ending.expression) if isinstance(each, Expression)]
-        return {each.place.rpartition(".")[2]: each.find(document) for each in expressions}
+        return {each.place.rpartition(".")[2]: _found(each, document) for each in expressions}
 
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
         """The error for an answer with a status of 400 and above."""
@@ -135,6 +142,8 @@ class AnswerMap(NamedTuple):
 
     def lenient(self, record: Record) -> object:
         """The same as `document` for what may be no answer at all, such as the page of a proxy: that is its text."""
+        if self.record == "text":
+            return _readable(record.data)
         try:
             return self.document(record)
         except ProviderFailed:
@@ -142,7 +151,7 @@ class AnswerMap(NamedTuple):
 
     def _error(self, document: object, found: Json, status: int, headers: Mapping[str, str]) -> LlmError:
         whole = {**(document if isinstance(document, dict) else {}), "error": found}
-        described = http_errors.describe(json.dumps(whole).encode())
+        described = http_errors.describe(_written(whole).encode())
         described = described._replace(message=_message_of(found))
         code = self.error_status.find(document) if self.error_status is not None else None
         if code is not None:
@@ -164,7 +173,32 @@ def _message_of(found: Json) -> str:
     fields = found if isinstance(found, dict) else {"message": found}
     texts = (fields.get(name) for name in ("message", "detail", "error", "error_description", "msg"))
     said = next((text.strip() for text in texts if isinstance(text, str) and text.strip()), None)
-    return said or shortened(json.dumps(found, ensure_ascii=False))
+    return said or shortened(_written(found))
+
+
+def _written(value: object) -> str:
+    """A value as JSON; it may be nested as deeply as a service likes."""
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return '{"error": "nested too deeply"}'
+
+
+def _readable(text: str) -> object:
+    """A text as the JSON object that it is, else as it is."""
+    try:
+        document = parse_json(text.strip())
+    except ProviderFailed:
+        return text
+    return document if isinstance(document, dict) else text
+
+
+def _found(expression: Expression, document: object) -> Json:
+    """What an expression finds, or why it finds nothing: that it does not hides what the others find."""
+    try:
+        return expression.find(document)
+    except ProviderFailed as exc:
+        return f"! {exc.message}"
 
 
 def answer_map(table: Mapping[str, Json], place: str, *, text: str, hint: str | None = None) -> AnswerMap:
@@ -180,6 +214,9 @@ def answer_map(table: Mapping[str, Json], place: str, *, text: str, hint: str | 
             f"{place}.{text} is missing: the expression that finds the text", hint=f'for instance {text} = "text"'
         )
     names = [name for name in AnswerMap._fields if name in table and name in ANSWER_KEYS and name != "record"]
+    for name in ("error_status", "error_retryable"):
+        if name in table and "error" not in table:
+            raise ConfigurationError(f"{place}.{name} has no use without {place}.error")
     roots = EVENT_ROOTS if record == "event" else None
     found = {name: Expression(str(table[name]), f"{place}.{name}", roots=roots, hint=hint) for name in names}
     if text in table:
@@ -204,11 +241,17 @@ def _ending(table: Mapping[str, Json], place: str, roots: tuple[str, ...] | None
 
 
 class MappedReader(Reader):
-    """Reads one answer: a whole document by one map, the records of a stream by another."""
+    """
+    Reads one answer: a whole document by one map, the records of a stream by another.
 
-    def __init__(self, whole: AnswerMap, stream: AnswerMap | None = None) -> None:
+    `reads_on`: what comes behind the record that is the end (the usage, often) is read up to the end of the body, for
+    a carrier that has one.
+    """
+
+    def __init__(self, whole: AnswerMap, stream: AnswerMap | None = None, *, reads_on: bool = False) -> None:
         self.plain = whole.record == "text"
         self.ends_with_body = stream is not None and stream.ending == Ending()
+        self._reads_on = reads_on
         self._whole = whole
         self._map = stream or whole
         self._records = 0
@@ -229,7 +272,7 @@ class MappedReader(Reader):
         text = record.data
         self._named = self._named or record.event != "message"
         ending = self._map.ending
-        if ending.sentinel is not None and text.strip() == ending.sentinel:
+        if ending.sentinel is not None and text.strip() == ending.sentinel.strip():
             return self.finish()
         if self._map.record != "text" and (not text or text.isspace()):
             return iter(())
@@ -246,13 +289,15 @@ class MappedReader(Reader):
         events: list[Event] = []
         self._read(answer, document, answer.text.text_in(document) if answer.text else str(document), events)
         end = answer.ending.expression
-        if end is not None and truth(end.find(document)):
-            events += self.finish()
+        if end is not None and _is_end(end.find(document)):
+            self.complete = True
+            if not self._reads_on:
+                events += self.finish()
         return iter(events)
 
     def end(self) -> Iterator[Event]:
         """See `Reader.end`. Where the end of the body is the end of the answer, this is it."""
-        if self.ends_with_body and self._records:
+        if self.complete or (self.ends_with_body and self._records):
             return self.finish()
         if self._records:
             raise self._unended()
@@ -293,7 +338,7 @@ class MappedReader(Reader):
         events: list[Event] = []
         text = answer.text.text_in(document) if answer.text else str(document)
         self._read(answer, document, text, events)
-        if not self._promised and answer.text is not None and self._finish_reason() != "content_filter":
+        if not self._promised and answer.text is not None and self._finish_reason() not in _TEXTLESS:
             raise answer.text.wrong(document, None, "a string")
         return iter([*events, *self.finish()])
 
@@ -303,7 +348,6 @@ class MappedReader(Reader):
         """Append what one document says."""
         if answer.thinking is not None and (thought := answer.thinking.text_in(document)):
             self._thinking = True
-            self._promised = True
             events.append(ThinkingDelta(thought))
         if text is not None:
             self._promised = True
@@ -345,7 +389,10 @@ class MappedReader(Reader):
             if not isinstance(call, dict):
                 raise expression.wrong(document, found, f"objects, not {described(call)},")
             self._promised = True
-            events.append(self._calls.feed(_in_openai_form(call, at)))
+            fragment = _in_openai_form(call, at)
+            if self._map is self._whole and not as_text(as_object(fragment["function"]).get("name")):
+                raise expression.wrong(document, found, "calls with a name")
+            events.append(self._calls.feed(fragment))
 
     def _finish_reason(self) -> FinishReason:
         word = (self._reason or "stop").lower()
@@ -357,7 +404,7 @@ class MappedReader(Reader):
         What stands at the end; a carrier whose protocol has an end marker of its own calls it there. A stream in which
         no record had any text does not have what was promised.
         """
-        if not self._promised and self._map.text is not None and self._finish_reason() != "content_filter":
+        if not self._promised and self._map.text is not None and self._finish_reason() not in _TEXTLESS:
             place = self._map.text.place
             raise ProviderFailed(
                 f"{place}: {self._map.text.text} is null in all {self._records} records; the first is "
@@ -371,6 +418,11 @@ class MappedReader(Reader):
             yield self._usage
         self.complete = True
         yield Finish(self._finish_reason(), self._reason)
+
+
+def _is_end(found: Json) -> bool:
+    """Whether the record in which this was found is the last. 0 is true in JMESPath, and no API's word for the end."""
+    return truth(found) and not (found == 0 and found is not False)
 
 
 def _event(record: Record) -> Json:
