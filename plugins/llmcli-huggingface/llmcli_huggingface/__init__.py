@@ -16,10 +16,11 @@ from urllib.parse import quote
 
 from llmcli.errors import ConfigurationError, LlmError, ProviderFailed, UnknownModel, UsageError
 from llmcli.framing import as_object
+from llmcli.http_errors import describe
 from llmcli.provider import ApiKey, Capabilities, ConfigKey, HTTPProvider, Reader, Setting, json_request
 from llmcli.types import ChatRequest, HttpRequest, Json, Model, ModelPage, ProviderConfig
 
-from llmcli_huggingface.reading import GenerationReader, refined
+from llmcli_huggingface.reading import GenerationReader
 from llmcli_huggingface.templates import TEMPLATES, Template, render, template_for
 
 __all__ = ["HuggingFace"]
@@ -35,7 +36,7 @@ _COMPLETED = {
 _MOST_STOPS = 4
 _TOP_LEVEL = "options"  # of the request, not of its parameters: what the hub reads of wait_for_model and use_cache
 _UNUSED = re.compile(r"`model_kwargs` are not used by the model: \[(.*?)\]")
-_NOT_SERVED = re.compile(r"not supported by provider|too large to be loaded automatically")
+_TOO_LARGE = "too large to be loaded automatically"
 
 
 class HuggingFace(HTTPProvider):
@@ -198,10 +199,10 @@ class HuggingFace(HTTPProvider):
 
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
         """See `HTTPProvider.read_error`. A failed generation (424) may work when it is tried again."""
-        error = refined(super().read_error(status, headers, body))
-        if self._at_hub and (status == 404 or _NOT_SERVED.search(error.message)):
+        error = super().read_error(status, headers, body)
+        if self._at_hub and (status == 404 or isinstance(error, UnknownModel) or _TOO_LARGE in error.message):
             return UnknownModel(
-                f"the hub does not serve this model: {error.message}",
+                f"the hub does not serve this model: {describe(body).message}",
                 hint="the provider huggingface-router reaches models that others serve",
                 http_status=status,
                 request_id=error.request_id,

@@ -2,10 +2,9 @@
 Reads generated text, whole or token by token, and cuts it where the answer ends.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from llmcli.errors import ContextTooLong, LlmError, ProviderFailed
+from llmcli.errors import LlmError, ProviderFailed
 from llmcli.framing import Record, as_object, as_text, parse_json
 from llmcli.http_errors import classify_in_stream, describe
 from llmcli.provider import Reader
@@ -21,7 +20,6 @@ _STATUSES = {
     "overloaded": 429,
     "incomplete_generation": 500,
 }
-_TOO_LONG = re.compile(r"`inputs` must have less than|`inputs` tokens \+ `max_new_tokens` must be <=")
 
 
 class StopTexts:
@@ -69,18 +67,22 @@ class GenerationReader(Reader):
         self._echo = echo
         self._stops = StopTexts(stops)
         self._at_space = spaced
+        self._begun = False
 
     def feed(self, record: Record) -> Iterator[Event]:
-        """See `Reader.feed`. The last event repeats the whole text, which was told already."""
+        """See `Reader.feed`. The last event repeats the whole text; it says it where no token had any."""
         if record.data.strip() == "[DONE]":  # of other routes, and no end marker of this one
             return
         event = as_object(parse_json(record.data))
-        if "error" in event:
+        if event.get("error"):
             raise _reported(record.data, as_text(event.get("error_type")))
         token = as_object(event.get("token"))
         if not token.get("special"):
             yield from self._say(as_text(token.get("text")))
-        if isinstance(event.get("generated_text"), str):
+        whole = event.get("generated_text")
+        if isinstance(whole, str):
+            if not self._begun:
+                yield from self._say(whole.removeprefix(self._echo))
             yield from self._finish(as_object(event.get("details")))
 
     def whole(self, document: object) -> Iterator[Event]:
@@ -93,6 +95,7 @@ class GenerationReader(Reader):
         yield from self._finish(as_object(answer.get("details")))
 
     def _say(self, text: str) -> Iterator[Event]:
+        self._begun = self._begun or bool(text)
         if self._at_space and text:
             self._at_space = False
             text = text.removeprefix(" ")
@@ -112,20 +115,9 @@ class GenerationReader(Reader):
         yield Finish("stop" if self._stops.met or not raw else _FINISH.get(raw, "other"), raw or None)
 
 
-def refined(error: LlmError) -> LlmError:
-    """The same error, unless its words say that the prompt is too long: TGI has no code for that."""
-    if not _TOO_LONG.search(error.message):
-        return error
-    return ContextTooLong(
-        f"the prompt is too long for the model: {error.message}",
-        http_status=error.http_status,
-        request_id=error.request_id,
-    )
-
-
 def _reported(data: str, error_type: str) -> LlmError:
     """The error that a stream reports; its type stands for the status that it would have elsewhere."""
-    return refined(classify_in_stream(describe(data.encode())._replace(status=_STATUSES.get(error_type))))
+    return classify_in_stream(describe(data.encode())._replace(status=_STATUSES.get(error_type)))
 
 
 def _count(details: Mapping[str, Json], name: str) -> int | None:

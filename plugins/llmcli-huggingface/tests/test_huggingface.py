@@ -277,6 +277,11 @@ def test_the_last_token_is_shown_if_it_is_text() -> None:
     assert text(read(token("a") + end("b", special=False, reason="length", whole="ab"))) == "ab"
 
 
+@pytest.mark.parametrize("last", [end("", whole="[INST] hello [/INST] Hi."), end("</s>", whole=" Hi.")])
+def test_a_stream_whose_only_text_is_that_of_its_last_event_is_not_silent(last: bytes) -> None:
+    assert text(read(token("", special=True) + last, request(LLAMA))) == "Hi."
+
+
 @pytest.mark.parametrize(
     ("raw", "finish"),
     [
@@ -391,6 +396,10 @@ def test_an_error_in_a_stream_is_no_token(error_type: str, words: str, expected:
     assert type(caught.value) is expected
 
 
+def test_a_field_for_errors_that_holds_none_is_no_error() -> None:
+    assert text(read(token("hi", error=None) + end(error=None))) == "hi"
+
+
 @pytest.mark.parametrize("kept", range(0, 150, 4))
 def test_a_stream_that_was_cut_has_no_finish(kept: int) -> None:
     stream = token("hi") + token(" there") + end("</s>", whole="hi there")
@@ -442,6 +451,15 @@ def test_every_error_of_the_api_is_told_apart(status: int, document: Any, expect
     assert (words if isinstance(words, str) else words[0]) in error.message
 
 
+def test_that_a_prompt_is_too_long_is_said_once() -> None:
+    error = provider().read_error(422, {}, json.dumps({"error": TOO_LONG, "error_type": "validation"}).encode())
+    assert error.message == f"the prompt is too long for the model: {TOO_LONG}"
+    reported = {"error": TOO_LONG, "error_type": "validation"}
+    with pytest.raises(ContextTooLong) as caught:
+        read(b"data:" + json.dumps(reported).encode() + b"\n\n")
+    assert caught.value.message == error.message
+
+
 def test_a_model_that_is_being_loaded_says_how_long_to_wait() -> None:
     loading = {"error": "Model org/m is currently loading", "estimated_time": 20.0}
     error = provider(None).read_error(503, {}, json.dumps(loading).encode())
@@ -464,7 +482,7 @@ def test_a_failed_generation_may_be_tried_again() -> None:
 def test_a_model_that_the_hub_does_not_serve_is_unknown_and_says_who_may_have_it(status: int, words: str) -> None:
     error = provider(None).read_error(status, {}, json.dumps({"error": words}).encode())
     assert type(error) is UnknownModel
-    assert words in error.message
+    assert error.message == f"the hub does not serve this model: {words}"
     assert "huggingface-router" in (error.hint or "")
 
 
