@@ -364,6 +364,13 @@ class KeepsToolCalls(Acme):
         return super().body(request._replace(messages=bare), stream=stream)
 
 
+@mutant("tool-calls-are-sent-back", "is not sent back")
+class KeepsToolCallsOverASocket(AcmeSocket):
+    def asked(self, request: ChatRequest, call: NativeCall) -> Mapping[str, Json]:
+        bare = tuple(without(each, ToolCall) for each in request.messages)
+        return super().asked(request._replace(messages=bare), call)
+
+
 @mutant("requests-go-to-the-base-url", "self.url(path)")
 class ModelsElsewhere(Acme):
     def models_request(self, cursor: str | None = None) -> HttpRequest | None:

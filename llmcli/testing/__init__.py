@@ -1,7 +1,7 @@
 '''
 The conformance kit for the author of a provider. Layer 2.
 
-Write down what your API sends, as it sends it, and subclass one class; pytest then makes some seventy checks, each a
+Write down what your API sends, as it sends it, and subclass one class; pytest then makes some eighty checks, each a
 test of its own. A check that fails says what to change in your adapter. `pip install 'llmcli[testing]'` brings pytest;
 nothing of the kit is registered in it, and importing `llmcli.testing` itself does not need it.
 

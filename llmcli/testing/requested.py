@@ -248,7 +248,7 @@ def zero_is_a_value(subject: Subject, stream: bool) -> None:
             fail(f"{name} = 0 was said and is not sent: compare with None (`is not None`), not with truth")
 
 
-@check("http")
+@check("any")
 @each_way
 def nothing_unsaid_is_sent(subject: Subject, stream: bool) -> None:
     """A setting that nobody said is not sent, except a declared default"""
@@ -268,7 +268,7 @@ def nothing_unsaid_is_sent(subject: Subject, stream: bool) -> None:
         fail("nobody said stop, but it is sent: leave it out where it is empty")
 
 
-@check("http")
+@check("any")
 @each_way
 def no_null_is_sent(subject: Subject, stream: bool) -> None:
     """There is no null in a request"""
@@ -277,7 +277,7 @@ def no_null_is_sent(subject: Subject, stream: bool) -> None:
         fail(f"{'.'.join(map(str, place))} is sent as null: leave out what was not said")
 
 
-@check("http")
+@check("any")
 @each_way
 def options_are_sent(subject: Subject, stream: bool) -> None:
     """An option is sent as the API's own field, where the provider does not declare its options"""
@@ -288,7 +288,7 @@ def options_are_sent(subject: Subject, stream: bool) -> None:
         fail("--option kit_option=… is not sent: put request.options into the body last, or declare `options`")
 
 
-@check("http")
+@check("any")
 @each_way
 def an_option_wins_over_our_field(subject: Subject, stream: bool) -> None:
     """An option that is named like a field of the request is sent in its place, or refused"""
@@ -325,12 +325,13 @@ def a_body_says_what_it_is(subject: Subject, stream: bool) -> None:
 
 
 @check("http")
-def asking_twice_asks_the_same(subject: Subject) -> None:
+@each_way
+def asking_twice_asks_the_same(subject: Subject, stream: bool) -> None:
     """The same question is asked in the same way again: nothing is remembered"""
     provider, request = subject.http(), subject.asked(*_CONVERSATION)
-    fresh = subject.http().chat_request(request, stream=False)
-    provider.chat_request(subject.asked(message("user", "KIT-OTHER")), stream=False)
-    again = provider.chat_request(request, stream=False)
+    fresh = subject.http().chat_request(request, stream=stream)
+    provider.chat_request(subject.asked(message("user", "KIT-OTHER")), stream=stream)
+    again = provider.chat_request(request, stream=stream)
     # A moment or an id in it may be another, but not more of them.
     if b"KIT-OTHER" in (again.body or b"") or len(again.body or b"") != len(fresh.body or b""):
         fail("a request depends on the one before it: keep nothing of a request on the provider")
@@ -339,7 +340,7 @@ def asking_twice_asks_the_same(subject: Subject) -> None:
 # --- what is sent back ----------------------------------------------------------------------------
 
 
-@check("http")
+@check("any")
 @each_way
 def thinking_is_sent_back(subject: Subject, stream: bool) -> None:
     """What a provider wants back with its thinking is sent back with the next request"""
@@ -353,7 +354,7 @@ def thinking_is_sent_back(subject: Subject, stream: bool) -> None:
             fail(f"{value!r}, in the `opaque` of a Thinking part, is not sent back: send the part with its message")
 
 
-@check("http")
+@check("any")
 @each_way
 def the_text_beside_thinking_is_sent_back(subject: Subject, stream: bool) -> None:
     """What the model said goes back with the next request, and what it thought is not made a part of that"""
@@ -368,7 +369,7 @@ def the_text_beside_thinking_is_sent_back(subject: Subject, stream: bool) -> Non
         fail("thinking is sent back as if it had been said: leave it out of the text (`message.text` does)")
 
 
-@check("http")
+@check("any")
 @each_way
 def tool_calls_are_sent_back(subject: Subject, stream: bool) -> None:
     """The tool calls of an answer are sent back with the next request, and so is the text beside them"""
