@@ -157,14 +157,15 @@ class Declarative(HTTPProvider):
         return {False: [each for each in (first,) if each], True: [each for each in (first, more) if each]}
 
     def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
-        """
-        See `HTTPProvider.chat_request`: the body that the expressions make, to the path of the table. What none of
-        them uses would be dropped without a word, so it is refused.
-        """
-        uses = partial(_any_uses, self._requests[stream])
-        check_used(request, uses, self.config.id, f"{self._place('chat')}.{self.request_key}")
+        """See `HTTPProvider.chat_request`: the body that the expressions make, to the path of the table."""
+        self.refuse_unused(request, stream=stream)
         path = self._paths[stream].replace("{model}", quote(request.model, safe="/:@"))
         return json_request(self.url(path), self.body(request, stream=stream), stream=stream)
+
+    def refuse_unused(self, request: ChatRequest, *, stream: bool) -> None:
+        """Raise `RequestRejected` for what none of the expressions uses: it would be dropped without a word."""
+        uses = partial(_any_uses, self._requests[stream])
+        check_used(request, uses, self.config.id, f"{self._place('chat')}.{self.request_key}")
 
     def body(self, request: ChatRequest, *, stream: bool) -> Table:
         """The body of a request, as the expressions make it."""

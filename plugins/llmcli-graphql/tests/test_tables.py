@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,12 @@ def test_without_a_subscription_it_cannot_stream(cls: Any) -> None:
 
 @pytest.mark.parametrize("cls", [GraphQL, GraphQLWebSocket])
 def test_what_no_variable_takes_is_refused_and_not_dropped(cls: Any) -> None:
+    made = provider(cls, chat=CHAT)
+    ask = made.check if cls is GraphQLWebSocket else partial(made.chat_request, stream=False)
+
     with pytest.raises(RequestRejected, match="cannot be told temperature") as caught:
-        provider(cls, chat=CHAT).check(ASKED._replace(temperature=0.5))
-    assert caught.value.hint == "config.toml: providers.acme.chat.variables would"
+        ask(ASKED._replace(temperature=0.5))
+    assert caught.value.hint == "use temperature in config.toml: providers.acme.chat.variables"
 
 
 def test_only_the_api_of_the_guide_has_a_default_model() -> None:

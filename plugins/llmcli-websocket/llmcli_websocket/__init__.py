@@ -87,7 +87,8 @@ class WebSocket(NativeProvider):
             yield from events
             if reader.complete:
                 return
-        yield from reader.end()
+        if reader.ends_with_body:
+            yield from reader.end()
         if not reader.complete:
             raise connection.closed()
 
