@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 from urllib.parse import urlencode
 
-from llmcli.errors import ConfigurationError, ContextTooLong, LlmError, ProviderFailed, RequestRejected, UsageError
+from llmcli.errors import ConfigurationError, ProviderFailed, UsageError
 from llmcli.framing import SSE, Framing, JsonLines, as_object, as_text
 from llmcli.provider import (
     ApiKey,
@@ -133,17 +133,6 @@ class Cohere(HTTPProvider):
     def reader(self, request: ChatRequest) -> Reader:
         """See `HTTPProvider.reader`."""
         return self._version.reader()
-
-    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
-        """See `HTTPProvider.read_error`. Cohere has no code for a prompt that is too long, only these words."""
-        error = super().read_error(status, headers, body)
-        if type(error) is RequestRejected and error.message.startswith("too many tokens"):
-            return ContextTooLong(
-                f"the prompt is too long for the model: {error.message}",
-                http_status=error.http_status,
-                request_id=error.request_id,
-            )
-        return error
 
     # --- models ---
 

@@ -43,12 +43,14 @@ class CohereReader(Reader):
     """Keeps what must be known of an answer until its end. Thinking and plans are marked, so that they can go back."""
 
     def __init__(self) -> None:
+        self._silent = True
         self._thinks: Kind | None = None
         self._called = False
         self._citations: list[Json] = []
 
     def _think(self, kind: Kind, text: str) -> Iterator[Event]:
         if text:
+            self._silent = False
             if self._thinks != kind:
                 yield from self._thought()
             self._thinks = kind
@@ -62,11 +64,12 @@ class CohereReader(Reader):
 
     def _say(self, text: str) -> Iterator[Event]:
         if text:
+            self._silent = False
             yield from self._thought()
             yield TextDelta(text)
 
     def _call(self, call: ToolCall) -> Iterator[Event]:
-        self._called = True
+        self._silent, self._called = False, True
         yield from self._thought()
         yield call
 
@@ -99,7 +102,8 @@ def raise_reported(document: Mapping[str, Json]) -> None:
 
 def thinking_of(message: Message) -> str:
     """What Cohere's model thought in an earlier answer. Thinking of other models is not its own, and stays out."""
-    return "".join(part.text for part in message.parts if isinstance(part, Thinking) and "cohere" in part.opaque)
+    thoughts = [part.text for part in message.parts if isinstance(part, Thinking) and "cohere" in part.opaque]
+    return "\n\n".join(thought for thought in thoughts if thought.strip())
 
 
 def plan_of(message: Message) -> str:

@@ -90,15 +90,12 @@ class AnswerReader(CohereReader):
         return iter(())
 
     def whole(self, document: object) -> Iterator[Event]:
-        """See `Reader.whole`. Beside tool calls the text is their plan."""
+        """See `Reader.whole`. A whole answer is like the end of a stream that said nothing before it."""
         answer = as_object(document)
         raise_reported(answer)
         if not isinstance(answer.get("text"), str) and not answer.get("tool_calls"):
             raise ProviderFailed("the answer has no text")
         yield from _described(answer)
-        text = as_text(answer.get("text"))
-        yield from self._plan(text) if answer.get("tool_calls") else self._say(text)
-        yield from self._tool_calls(answer)
         yield from self._end(answer, answer)
 
     def _event(self, event: Mapping[str, Json]) -> Iterator[Event]:
@@ -116,7 +113,6 @@ class AnswerReader(CohereReader):
             case "search-queries-generation" | "search-results":
                 return _found(event)
             case "stream-end":
-                # The response repeats the whole answer, which was told already.
                 return self._end(event, as_object(event.get("response")))
         raise_reported(event)  # `debug`, and what the API does not say yet
         return iter(())
@@ -155,7 +151,13 @@ class AnswerReader(CohereReader):
         return iter(())
 
     def _end(self, event: Mapping[str, Json], response: Mapping[str, Json]) -> Iterator[Event]:
-        """The end says what the answer cites and found too; of what was told before, the later word wins."""
+        """
+        The end repeats the whole answer: it says what nothing said before it, the text beside tool calls as their plan.
+        Of what was cited and found the later word wins.
+        """
+        if self._silent:
+            text = as_text(response.get("text"))
+            yield from self._plan(text) if response.get("tool_calls") else self._say(text)
         if not self._called:
             yield from self._tool_calls(response)
         if cited := response.get("citations"):

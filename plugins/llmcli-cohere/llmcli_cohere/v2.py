@@ -98,13 +98,22 @@ class AnswerReader(CohereReader):
             raise ProviderFailed("the answer has no message")
         message = as_object(answer["message"])
         yield from _described(answer)
-        for block in _objects(message.get("content")):
-            yield from self._content(block)
+        yield from self._contents(message.get("content"))
         yield from self._think("tool_plan", as_text(message.get("tool_plan")))
         for index, call in enumerate(_objects(message.get("tool_calls"))):
             yield from self._call(_tool_call(index, _open_call(call)))
         self._citations += _objects(message.get("citations"))
         yield from self._end(answer)
+
+    def _contents(self, contents: Json) -> Iterator[Event]:
+        """The blocks of a whole answer, or its text where a server writes no blocks."""
+        if isinstance(contents, str):
+            yield from self._say(contents)
+        elif contents is None or isinstance(contents, list):
+            for block in _objects(contents):
+                yield from self._content(block)
+        else:
+            raise ProviderFailed("the content of the answer is neither text nor a list")
 
     def _content(self, content: Mapping[str, Json]) -> Iterator[Event]:
         """Thinking or text; a block that starts may already have some."""

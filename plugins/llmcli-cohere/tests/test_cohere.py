@@ -149,6 +149,11 @@ def test_every_error_of_the_api_is_told_apart(status: int, text: str, expected: 
     assert error.http_status == status
 
 
+def test_that_a_prompt_is_too_long_is_said_once() -> None:
+    error = provider().read_error(400, {}, json.dumps({"message": TOO_LONG}).encode())
+    assert error.message == f"the prompt is too long for the model: {TOO_LONG}"
+
+
 def test_an_error_may_come_without_its_id() -> None:
     assert "invalid api token" in provider().read_error(401, {}, b'{"message":"invalid api token"}').message
 

@@ -204,6 +204,16 @@ def test_calls_that_only_the_end_tells_are_not_lost() -> None:
     assert told[-1] == Finish("tool_calls", "COMPLETE")
 
 
+def test_a_text_that_only_the_end_tells_is_not_lost() -> None:
+    told = read(lines(START, end(text="hi there")))
+    assert told[1:] == [TextDelta("hi there"), BILLED, USAGE, Finish("stop", "COMPLETE")]
+
+
+def test_a_plan_that_only_the_end_tells_is_not_lost() -> None:
+    told = read(lines(START, end(text="I look.", tool_calls=[{"name": "f", "parameters": {}}])))
+    assert told[1:4] == [ThinkingDelta("I look."), ThinkingEnd({"cohere": "tool_plan"}), ToolCall("call_0", "f", "{}")]
+
+
 def test_what_was_looked_up_and_cited_is_told() -> None:
     queries, results, cited = [{"text": "q"}], [{"document_ids": ["d"]}], [{"start": 0, "end": 2, "text": "hi"}]
     stream = lines(

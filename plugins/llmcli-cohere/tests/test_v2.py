@@ -153,6 +153,11 @@ def test_nothing_that_was_said_before_tool_calls_is_lost() -> None:
     assert messages(Message("assistant", parts))[0]["tool_plan"] == "hm\n\nI look."
 
 
+def test_what_cohere_thought_and_what_it_planned_stay_apart() -> None:
+    parts = (Thinking("hm", {"cohere": "thinking"}), Thinking("I will", {"cohere": "tool_plan"}), ToolCall("c1", "f"))
+    assert messages(Message("assistant", parts))[0]["tool_plan"] == "hm\n\nI will"
+
+
 def test_thinking_of_cohere_goes_back_and_that_of_others_does_not() -> None:
     own = Message("assistant", (Thinking("hm", {"cohere": "thinking"}), Text("42")))
     foreign = Message("assistant", (Thinking("hm", {"signature": "s"}), Text("42")))
@@ -250,6 +255,17 @@ def test_a_whole_answer_is_read_like_a_stream() -> None:
     ]
 
 
+def test_a_whole_answer_may_be_plain_text() -> None:
+    answer = {"finish_reason": "COMPLETE", "message": {"role": "assistant", "content": "Hi"}}
+    assert whole(answer) == [TextDelta("Hi"), Finish("stop", "COMPLETE")]
+
+
+@pytest.mark.parametrize("content", [{"text": "Hi"}, 42, False])
+def test_a_content_that_nobody_can_read_is_no_empty_answer(content: object) -> None:
+    with pytest.raises(ProviderFailed, match="content"):
+        whole({"finish_reason": "COMPLETE", "message": {"role": "assistant", "content": content}})
+
+
 def test_a_whole_answer_that_calls_tools_has_no_content() -> None:
     calls = [
         {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}},
@@ -290,8 +306,8 @@ def test_usage_that_was_not_told_is_not_invented() -> None:
     assert not any(isinstance(told, Usage) for told in read(f"data: {billed}\n\n".encode()))
 
 
-def test_a_count_that_is_too_large_or_broken_is_no_count() -> None:
-    tokens = '{"type":"message-end","delta":{"usage":{"tokens":{"input_tokens":1e999,"output_tokens":4}}}}'
+def test_a_count_that_is_no_whole_number_is_no_count() -> None:
+    tokens = '{"type":"message-end","delta":{"usage":{"tokens":{"input_tokens":1.5,"output_tokens":4}}}}'
     assert Usage(None, 4) in read(f"data: {tokens}\n\n".encode())
 
 
