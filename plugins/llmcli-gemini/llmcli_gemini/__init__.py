@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
-from llmcli.errors import LlmError, ProviderFailed, RequestRejected, UsageError
-from llmcli.framing import Framing, as_object, as_text
+from llmcli.errors import Busy, LlmError, ProviderFailed, RequestRejected, UsageError
+from llmcli.framing import Framing, as_object, as_text, decode_body
 from llmcli.provider import ApiKey, Capabilities, HTTPProvider, Reader, json_request
 from llmcli.types import ChatRequest, HttpRequest, Json, Model, ModelPage
 
@@ -44,6 +44,7 @@ _THINKING = frozenset({"includeThoughts", "thinkingBudget", "thinkingLevel"})
 _VERSION = re.compile(r"/v\d\w*(?:/|$)")
 _PASTED = re.compile(r"/(?:openai|models)(?:/.*)?$")
 _KNOWS_NO_PLACEHOLDER = re.compile(r"\b(?:gemini-[12]\b|gemma)")
+_RETRY_IN = re.compile(r"retry in (?:([0-9]+)h)?(?:([0-9]+)m)?([0-9]+(?:\.[0-9]+)?)(m?)s\b")
 _REFUSED_SIGNATURE = re.compile(r"(?i)thought.?signature")
 
 
@@ -131,6 +132,13 @@ class Gemini(HTTPProvider):
         """See `HTTPProvider.reader`."""
         return GeminiReader()
 
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
+        """See `HTTPProvider.read_error`. How long to wait may stand only in the words, which may be many."""
+        error = super().read_error(status, headers, body)
+        if isinstance(error, Busy) and error.retry_after is None:
+            error.retry_after = _wait(decode_body(body))
+        return error
+
     # --- models ---
 
     def models_request(self, cursor: str | None = None) -> HttpRequest:
@@ -171,6 +179,15 @@ def _with_options(body: dict[str, Json], config: dict[str, Json], options: Mappi
     if thinking:
         config["thinkingConfig"] = {**as_object(config.get("thinkingConfig")), **thinking}
     return {**body, **({"generationConfig": config} if config else {}), **top}
+
+
+def _wait(words: str) -> float | None:
+    """The seconds of a "Please retry in 1h2m3.5s.", or in 538.9ms."""
+    found = _RETRY_IN.search(words)
+    if found is None:
+        return None
+    hours, minutes, rest, thousandths = found.groups(default="0")
+    return float(hours) * 3600 + float(minutes) * 60 + float(rest) / (1000 if thousandths else 1)
 
 
 def _chats(entry: Mapping[str, Json]) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from llmcli.errors import ProviderFailed
 from llmcli.framing import Record, as_object, as_text, parse_json
+from llmcli.http_errors import ErrorBody, classify_in_stream
 from llmcli.provider import Reader, raise_error_in
 from llmcli.types import (
     Event,
@@ -111,6 +112,8 @@ class GeminiReader(Reader):
             yield from self._finished(_FINISH.get(reason, "other"), reason, as_text(candidate.get("finishMessage")))
 
     def _finished(self, reason: FinishReason, raw: str, why: str) -> Iterator[Event]:
+        if reason == "error" and why:
+            raise classify_in_stream(ErrorBody(f"{raw}: {why}"))
         self.complete = True
         self._reason, self._raw = reason, raw
         if reason == "content_filter":
@@ -158,6 +161,10 @@ class GeminiReader(Reader):
 
     def _call(self, call: Mapping[str, Json], signature: str) -> ToolCall:
         """Calls come whole, those of older models without an id, and without `args` where there are none."""
+        if call.get("partialArgs") or call.get("willContinue"):
+            raise ProviderFailed("a function call came in pieces, which cannot be read", retryable=False)
+        if not call.get("name"):
+            raise ProviderFailed("a function call has no name", retryable=False)
         args = call.get("args")
         self._calls += 1
         return ToolCall(

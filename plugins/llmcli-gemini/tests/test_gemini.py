@@ -476,6 +476,22 @@ def test_a_call_makes_the_answer_one_of_tool_calls_although_gemini_says_stop() -
     assert told[-1] == Finish("tool_calls", "STOP")
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"name": "f", "willContinue": True},
+        {"partialArgs": [{"jsonPath": "$.q", "stringValue": "Ås", "willContinue": True}], "willContinue": True},
+        {"name": "f", "partialArgs": [{"jsonPath": "$.q", "stringValue": "Ås"}]},
+        {},
+        {"args": {"q": "Ås"}},
+    ],
+)
+def test_a_call_that_does_not_come_whole_is_no_call_of_something_else(call: dict[str, Any]) -> None:
+    with pytest.raises(ProviderFailed, match="function call") as caught:
+        read(response({"functionCall": call}), response({"text": ""}, finish="STOP"))
+    assert not caught.value.retryable
+
+
 def test_a_call_in_an_answer_that_was_too_long_is_not_to_be_made() -> None:
     assert read(response(WEATHER, finish="MAX_TOKENS"))[-1] == Finish("length", "MAX_TOKENS")
 
@@ -496,6 +512,15 @@ def test_a_call_in_an_answer_that_was_too_long_is_not_to_be_made() -> None:
 )
 def test_the_reason_why_the_model_stopped_is_told_in_one_language(raw: str, reason: FinishReason) -> None:
     assert read(response({"text": "Hi"}, finish=raw))[-1] == Finish(reason, raw)
+
+
+def test_an_answer_that_ends_with_an_error_tells_its_words() -> None:
+    why = "Malformed function call: print(default_api.wx(q='Ås'"
+    failed = {"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL", "finishMessage": why}]}
+    with pytest.raises(ProviderFailed, match="MALFORMED_FUNCTION_CALL: Malformed function call: print"):
+        read(response({"text": "Hi"}), failed)
+    with pytest.raises(ProviderFailed, match="MALFORMED_FUNCTION_CALL: Malformed function call: print"):
+        whole(failed)
 
 
 @pytest.mark.parametrize(
@@ -745,6 +770,22 @@ def test_the_quota_of_a_minute_is_waited_for_as_long_as_the_answer_says(listed: 
     error = provider().read_error(429, {}, body)
     assert type(error) is Busy
     assert RetryPolicy().pause(error, 1) == 46.5
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"), [("46.1s", 46.1), ("538ms", 0.538), ("1m7.5s", 67.5), ("2h1m0.5s", 7260.5), ("a while", None)]
+)
+def test_how_long_to_wait_may_stand_only_in_the_words(said: str, seconds: float | None) -> None:
+    many = "* Quota exceeded for metric: generate_content_free_tier_requests, limit: 20, model: gemini-3\n" * 9
+    text = f"You exceeded your current quota.\n{many}Please retry in {said}."
+    error = provider().read_error(429, {}, google_error(429, text, "RESOURCE_EXHAUSTED"))
+    assert type(error) is Busy
+    assert error.retry_after == seconds
+
+
+def test_the_word_of_a_header_beats_the_words_of_the_message() -> None:
+    error = provider().read_error(429, {"retry-after": "3"}, google_error(429, EXCEEDED, "RESOURCE_EXHAUSTED"))
+    assert error.retry_after == 3
 
 
 def test_the_quota_of_a_day_is_not_waited_for() -> None:
