@@ -281,6 +281,12 @@ class OurFieldsFirst(Acme):
         return {**request.options, **super().body(request._replace(options={}), stream=stream)}
 
 
+@mutant("an-option-wins-over-our-field", "last")
+class OurFieldsFirstOverASocket(AcmeSocket):
+    def asked(self, request: ChatRequest, call: NativeCall) -> Mapping[str, Json]:
+        return {**request.options, **super().asked(request._replace(options={}), call)}
+
+
 @mutant("a-stream-is-asked-for", "ask for the stream")
 class NeverAsksForAStream(Acme):
     def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
@@ -337,6 +343,14 @@ class ThinkingAlone(Retold):
 class ThinksAloud(Retold):
     def retold(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
         return tuple(Text(part.text) if isinstance(part, Thinking) else part for part in parts)
+
+
+@mutant("the-text-beside-thinking-is-sent-back", "as if it had been said")
+class ThinksInTags(Retold):
+    def retold(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        told = (f"<think>{part.text}</think>" if isinstance(part, Thinking) else part.text for part in parts
+                if not isinstance(part, ToolCall))  # fmt: skip
+        return (Text("".join(told)),)
 
 
 @mutant("tool-calls-are-sent-back", "the text 'KIT-BESIDE'")

@@ -15,8 +15,8 @@ from llmcli.errors import (
     UnknownModel,
 )
 from llmcli.framing import decode_body, parse_json
+from llmcli.testing.describing import leaves
 from llmcli.testing.hearing import Heard, Sent, hear, listen, performed
-from llmcli.testing.requested import leaves
 from llmcli.testing.samples import Answer, Failure
 from llmcli.testing.subject import Subject, check, fail, skip
 from llmcli.types import ChatRequest, TextDelta

@@ -1,21 +1,19 @@
 """
-Checks of what is sent. The values that were said are looked for anywhere in the request, so that no format need be
-described. Layer 2.
+Checks of what is sent. Layer 2.
 """
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from functools import wraps
-from typing import Any, NamedTuple
-from urllib.parse import unquote, unquote_plus, urlsplit
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from llmcli.answer import answer, prepared
-from llmcli.errors import LlmError, ProviderFailed, RequestRejected, UsageError
-from llmcli.framing import decode_body, parse_json
+from llmcli.answer import prepared
+from llmcli.errors import ProviderFailed, RequestRejected, UsageError
+from llmcli.framing import decode_body, parse_json, parse_object
 from llmcli.provider import HTTPProvider, Setting
-from llmcli.testing.hearing import call, crashed
-from llmcli.testing.subject import CheckFailed, Subject, check, fail, skip
+from llmcli.testing.describing import Described, accepted, described, each_way, leaves
+from llmcli.testing.subject import Subject, check, fail, skip
 from llmcli.types import ChatRequest, HttpRequest, Message, Text, Thinking, ToolCall, message
 
 _UNICODE = 'Grüße 🦙 "quoted" \\ back\nline\u2028end'
@@ -23,110 +21,6 @@ _SAID: Mapping[str, Any] = {"max_tokens": 123, "temperature": 0.375, "top_p": 0.
 _STOP = "KIT-STOP"
 _BLANKS = " \t\n KIT-BLANKS \n\t "
 _HOST, _PATH = "kit.example:4711", "/base"
-
-Place = tuple[object, ...]
-
-
-class Described(NamedTuple):
-    """A request as it goes out, or the error with which it was refused."""
-
-    sent: str
-    values: Mapping[Place, object]
-    refused: LlmError | None = None
-
-    def says(self, *texts: str) -> bool:
-        """Whether the texts are in it, in their order."""
-        position = 0
-        for text in texts:
-            found = self.sent.find(text, position)
-            if found < 0:
-                return False
-            position = found + len(text)
-        return True
-
-    def place_of(self, wanted: object) -> Place | None:
-        """Where a value stands in the JSON, as itself or written out."""
-        for place, value in self.values.items():
-            if value is wanted or (value in (wanted, str(wanted)) and not isinstance(value, bool)):
-                return place
-        return None
-
-    def carries(self, wanted: object) -> bool:
-        """Whether a value is in it, which can be told of text alone where it is no JSON."""
-        return self.place_of(wanted) is not None if self.values else str(wanted) in self.sent
-
-
-def described(subject: Subject, request: ChatRequest, *, stream: bool) -> Described:
-    """What the adapter sends for a request: over HTTP as it describes it, natively as its server received it."""
-    if subject.native:
-        return _received(subject, request)
-    provider = subject.http()
-    try:
-        provider.check(request)
-        wire = provider.chat_request(request, stream=stream)
-    except LlmError as exc:
-        return Described("", {}, exc)
-    except Exception as exc:
-        crashed(exc)
-    body = decode_body(wire.body or b"")
-    return _shown(unquote(wire.url), body)
-
-
-def _shown(head: str, body: str) -> Described:
-    try:
-        values = dict(leaves(parse_json(body)))
-    except ProviderFailed:
-        return Described(f"{head}\n{unquote_plus(body)}", {})
-    return Described("\n".join([head, *(value for value in values.values() if isinstance(value, str))]), values)
-
-
-def _received(subject: Subject, request: ChatRequest) -> Described:
-    with subject.server()(subject.given.answer.stream, stay=False) as server:
-        provider = subject.made(server.base_url)
-        try:
-            list(answer(provider, request, call(subject)))
-        except LlmError as exc:
-            return Described("", {}, exc)
-        messages = [each.decode("utf-8", "replace") if isinstance(each, bytes) else each for each in server.requests]
-    shown = [_shown("", each) for each in messages]
-    values = {(number, *place): value for number, one in enumerate(shown) for place, value in one.values.items()}
-    return Described("\n".join(one.sent for one in shown), values)
-
-
-def leaves(document: object, place: Place = ()) -> Iterator[tuple[Place, object]]:
-    """Every value of a JSON document that holds no others, and where it stands."""
-    if isinstance(document, Mapping):
-        for key, value in document.items():
-            yield from leaves(value, (*place, key))
-    elif isinstance(document, list):
-        for number, value in enumerate(document):
-            yield from leaves(value, (*place, number))
-    else:
-        yield place, document
-
-
-def each_way(function: Callable[[Subject, bool], None]) -> Callable[[Subject], None]:
-    """A check of what is sent for a whole answer, and again of what is sent for a stream where there are streams."""
-
-    @wraps(function)
-    def both(subject: Subject) -> None:
-        function(subject, False)
-        if subject.native or not subject.made().capabilities.stream:
-            return
-        try:
-            function(subject, True)
-        except CheckFailed as exc:
-            fail(f"with stream=True, {exc}")
-
-    return both
-
-
-def _accepted(subject: Subject, request: ChatRequest, what: str, *, stream: bool) -> Described:
-    found = described(subject, request, stream=stream)
-    if found.refused is not None:
-        fail(f"{what} was refused ({found.refused.message}), which any provider must take")
-    return found
-
 
 # --- what was asked -------------------------------------------------------------------------------
 
@@ -142,7 +36,7 @@ _SYSTEM = message("system", "KIT-SYSTEM instruction")
 @each_way
 def the_conversation_is_sent(subject: Subject, stream: bool) -> None:
     """The whole conversation is sent, in its order"""
-    found = _accepted(subject, subject.asked(*_CONVERSATION), "a conversation", stream=stream)
+    found = accepted(subject, subject.asked(*_CONVERSATION), "a conversation", stream=stream)
     for said in _CONVERSATION:
         if not found.says(said.text):
             fail(f"the {said.role} message {said.text!r} of the conversation is not sent: send every message")
@@ -175,7 +69,7 @@ def roles_are_told_apart(subject: Subject, stream: bool) -> None:
     """What the model said is sent as the model's, and not as the user's"""
     first, second, third = _CONVERSATION
     same = described(subject, subject.asked(first, second._replace(role="user"), third), stream=stream)
-    if same == _accepted(subject, subject.asked(*_CONVERSATION), "a conversation", stream=stream):
+    if same == accepted(subject, subject.asked(*_CONVERSATION), "a conversation", stream=stream):
         fail("an assistant message is sent like one of the user: say who spoke")
 
 
@@ -192,7 +86,7 @@ def messages_of_one_role_in_a_row_are_all_sent(subject: Subject, stream: bool) -
 @each_way
 def text_is_sent_as_it_is(subject: Subject, stream: bool) -> None:
     """Letters of any script, quotes, backslashes and line breaks are sent as they are"""
-    if not _accepted(subject, subject.asked(message("user", _UNICODE)), "any text", stream=stream).says(_UNICODE):
+    if not accepted(subject, subject.asked(message("user", _UNICODE)), "any text", stream=stream).says(_UNICODE):
         fail(f"the text {_UNICODE!r} is not sent as it is: build the body with json_request")
 
 
@@ -272,7 +166,7 @@ def nothing_unsaid_is_sent(subject: Subject, stream: bool) -> None:
 @each_way
 def no_null_is_sent(subject: Subject, stream: bool) -> None:
     """There is no null in a request"""
-    place = _accepted(subject, subject.asked(*_CONVERSATION), "a conversation", stream=stream).place_of(None)
+    place = accepted(subject, subject.asked(*_CONVERSATION), "a conversation", stream=stream).place_of(None)
     if place is not None:
         fail(f"{'.'.join(map(str, place))} is sent as null: leave out what was not said")
 
@@ -296,8 +190,8 @@ def an_option_wins_over_our_field(subject: Subject, stream: bool) -> None:
         skip("the provider declares its options")
     said = {name: _inside(subject.made().settings.get(name), value) for name, value in _SAID.items()}
     usual = described(subject, subject.asked(**said), stream=stream)
-    fields = {str(place[-1]) for place in usual.values if all(isinstance(step, str) for step in place)}
-    for name in sorted(fields):
+    places = [place[1:] if subject.native else place for place in usual.values]
+    for name in sorted({str(place[-1]) for place in places if all(isinstance(step, str) for step in place)}):
         found = described(subject, subject.asked(**said, options={name: "kit-value"}), stream=stream)
         sent = any(name in place and value == "kit-value" for place, value in found.values.items())
         if found.refused is None and not sent:
@@ -348,7 +242,7 @@ def thinking_is_sent_back(subject: Subject, stream: bool) -> None:
     opaque = [part.opaque for part in sample.parts if isinstance(part, Thinking) and part.opaque] if sample else []
     if sample is None or not opaque:
         skip("there is no sample of thinking with anything to send back")
-    found = _accepted(subject, _continued(subject, sample.parts), "an answer with thinking", stream=stream)
+    found = accepted(subject, _continued(subject, sample.parts), "an answer with thinking", stream=stream)
     for value in (value for each in opaque for _, value in leaves(each) if isinstance(value, str)):
         if not found.says(value):
             fail(f"{value!r}, in the `opaque` of a Thinking part, is not sent back: send the part with its message")
@@ -361,11 +255,13 @@ def the_text_beside_thinking_is_sent_back(subject: Subject, stream: bool) -> Non
     sample = subject.given.thinking
     if sample is None:
         skip("there is no sample of thinking")
-    found = _accepted(subject, _continued(subject, sample.parts), "an answer with thinking", stream=stream)
-    aloud = tuple(Text(part.text) if isinstance(part, Thinking) else part for part in sample.parts)
-    if not found.says(sample.text):
+    found = accepted(subject, _continued(subject, sample.parts), "an answer with thinking", stream=stream)
+    if not found.says(*(part.text for part in sample.parts if isinstance(part, Text))):
         fail(f"{sample.text!r} is not sent back, because thinking stands beside it: send every part of a message")
-    if found == described(subject, _continued(subject, aloud), stream=stream):
+    thoughts = [part.text for part in sample.parts if isinstance(part, Thinking) and part.text]
+    aloud = tuple(Text(part.text) if isinstance(part, Thinking) else part for part in sample.parts)
+    mixed = any(thought in text and sample.text in text for thought in thoughts for text in found.texts())
+    if mixed or (thoughts and found == described(subject, _continued(subject, aloud), stream=stream)):
         fail("thinking is sent back as if it had been said: leave it out of the text (`message.text` does)")
 
 
@@ -377,25 +273,29 @@ def tool_calls_are_sent_back(subject: Subject, stream: bool) -> None:
     if sample is None:
         skip("there is no sample of tool calls")
     beside = sample.parts if sample.text else (Text("KIT-BESIDE"), *sample.parts)
-    found = _accepted(subject, _continued(subject, beside), "an answer with tool calls", stream=stream)
+    found = accepted(subject, _continued(subject, beside), "an answer with tool calls", stream=stream)
     for part in beside:
         if isinstance(part, Text) and not found.says(part.text):
             fail(f"the text {part.text!r} beside a tool call is not sent back: send every part of a message")
-        if not isinstance(part, ToolCall):
-            continue
-        if not found.says(part.name):
-            fail(f"the call of {part.name!r} is not sent back with its message: send ToolCall parts in the API's form")
-        if part.id and not found.says(part.id):
-            fail(f"the id {part.id!r} of a tool call is not sent back: its result could not be told from another's")
-        for value in (value for _, value in leaves(parse_json(part.arguments))):
-            if not found.carries(value) and not any(value == inner for inner in _written_out(found)):
-                fail(f"{value!r}, an argument of {part.name!r}, is not sent back: send ToolCall.arguments")
+        if isinstance(part, ToolCall):
+            _sent_back(part, found)
+
+
+def _sent_back(call: ToolCall, found: Described) -> None:
+    if not found.says(call.name):
+        fail(f"the call of {call.name!r} is not sent back with its message: send ToolCall parts in the API's form")
+    if call.id and not found.says(call.id):
+        fail(f"the id {call.id!r} of a tool call is not sent back: its result could not be told from another's")
+    written_out = list(_written_out(found))
+    for _, value in leaves(parse_object(call.arguments) or {}):
+        if not found.carries(value) and value not in written_out:
+            fail(f"{value!r}, an argument of {call.name!r}, is not sent back: send ToolCall.arguments")
 
 
 def _written_out(found: Described) -> Iterator[object]:
     """The values of the JSON that stands in texts, as arguments do in many APIs."""
-    for text in found.values.values():
-        if isinstance(text, str) and text[:1] in ("{", "["):
+    for text in found.texts():
+        if text[:1] in ("{", "["):
             with suppress(ProviderFailed):
                 yield from (value for _, value in leaves(parse_json(text)))
 
