@@ -330,7 +330,7 @@ def run(argv: list[str], *, started: float, stdin: int | None = 0) -> int:
         if first is not None and first not in command.commands and not first.startswith("-"):
             status = _run_plugin(first, argv[1:], world)
             if status is not None:
-                return status
+                sys.exit(status)  # by the long way out, on which Python ends what a stranger has begun
         return int(command(argv, prog_name="llmcli", standalone_mode=False, obj=world) or 0)
     except ReaderGone:
         signals.die(signals.SIGPIPE)

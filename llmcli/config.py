@@ -220,6 +220,7 @@ class ProviderSetup(NamedTuple):
     proxy: str | None = None
     ca_bundle: str | None = None
     path: str = ""
+    from_environment: frozenset[str] = frozenset()  # the headers that environment variables are in
 
 
 def provider_setup(
@@ -262,6 +263,7 @@ def provider_setup(
         proxy=table.get("proxy"),
         ca_bundle=table.get("ca_bundle"),
         path=path,
+        from_environment=frozenset(name for name, value in table.get("headers", {}).items() if "${" in value),
     )
 
 
@@ -407,7 +409,7 @@ def find_key(
     """
     secret = _look_for_key(setup, declared, cls_id, env, directory, key_file)
     if secret is not None:
-        return _checked(secret)
+        return _checked(secret, basic=declared.scheme.lower() == "basic")
     if declared.required:
         variables = _variables(setup, declared, cls_id)
         names = " or ".join(variables) or f"api_key under [providers.{setup.config.id}]"
@@ -482,8 +484,11 @@ def _run_key_command(command: str) -> str:
     return done.stdout
 
 
-def _checked(secret: Secret) -> Secret:
+def _checked(secret: Secret, *, basic: bool) -> Secret:
+    """The key without blanks around it. A `user:password` that is encoded on its way may hold what a header may not."""
     value = secret.value.strip()
+    if basic and ":" in value and value.isprintable():
+        return secret._replace(value=value)
     if not value:
         raise AuthenticationFailed(f"the key from {secret.source} is empty")
     if not re.fullmatch(r"[\x21-\x7e]+", value):

@@ -170,10 +170,27 @@ def _texts(value: object) -> bool:
     return isinstance(value, tuple | list) and _all_text(value)
 
 
-def _mapping_of(kind: type) -> Callable[[object], bool]:
+def _mapping_of(kind: type, fits: Callable[[Any], bool] = lambda value: True) -> Callable[[object], bool]:
     return lambda value: (
         isinstance(value, Mapping)
-        and all(isinstance(name, str) and isinstance(inner, kind) for name, inner in value.items())
+        and all(isinstance(name, str) and isinstance(inner, kind) and fits(inner) for name, inner in value.items())
+    )
+
+
+def _is_setting(value: Setting) -> bool:
+    return all(number is None or isinstance(number, int | float) for number in value)
+
+
+def _is_option(value: Option) -> bool:
+    return isinstance(value.help, str) and _texts(value.choices)
+
+
+def _is_config_key(value: ConfigKey) -> bool:
+    return (
+        isinstance(value.help, str)
+        and _texts(value.env)
+        and value.type in (str, int, float, bool, list, dict)
+        and (value.keys is None or _mapping_of(ConfigKey, _is_config_key)(value.keys))
     )
 
 
@@ -248,9 +265,15 @@ _FACTS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: isinstance(value, ApiKey) and _texts(value.env) and _all_text(value[2:]),
     ),
     "capabilities": ("a Capabilities", lambda value: isinstance(value, Capabilities)),
-    "settings": ("a mapping of names to Setting", _mapping_of(Setting)),
-    "options": ("None or a mapping of names to Option", lambda value: value is None or _mapping_of(Option)(value)),
-    "config_keys": ("a mapping of names to ConfigKey", _mapping_of(ConfigKey)),
+    "settings": ("a mapping of names to Setting, whose fields are numbers", _mapping_of(Setting, _is_setting)),
+    "options": (
+        "None or a mapping of names to Option, whose fields are texts",
+        lambda value: value is None or _mapping_of(Option, _is_option)(value),
+    ),
+    "config_keys": (
+        "a mapping of names to ConfigKey, whose help and env are texts and whose type is one that TOML has",
+        _mapping_of(ConfigKey, _is_config_key),
+    ),
     "known_models": ("a tuple of texts", _texts),
     "quirks": ("a tuple of texts", _texts),
 }

@@ -78,18 +78,12 @@ def _chosen(plugin: Plugin, classes: list[object]) -> type[Provider]:
 
 def _imported(plugin: Plugin, env: Mapping[str, str], work: Callable[[], _T]) -> _T:
     """What comes of a stranger's code in its own thread. Whatever goes wrong in it is its own, and is named as such."""
-    ends = time.monotonic() + _seconds(env)
-
-    def remaining() -> float:
-        left = ends - time.monotonic()
-        if left <= 0:
-            raise _Overdue
-        return left
-
+    seconds = _seconds(env)
     worker = guests.Worker()
     try:
-        with guests.unchanged():
-            return worker.do(work, remaining)
+        with guests.unchanged():  # in which others may have been waited for
+            ends = time.monotonic() + seconds
+            return worker.do(work, lambda: _left(ends))
     except _Overdue:
         raise BrokenPlugin(
             f"the plugin {plugin.whose} cannot be loaded: its import takes longer than {_seconds(env):g} s",
@@ -103,6 +97,13 @@ def _imported(plugin: Plugin, env: Mapping[str, str], work: Callable[[], _T]) ->
         ) from exc
     finally:
         worker.leave()
+
+
+def _left(ends: float) -> float:
+    left = ends - time.monotonic()
+    if left <= 0:
+        raise _Overdue
+    return left
 
 
 class _Overdue(Exception):

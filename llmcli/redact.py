@@ -29,6 +29,7 @@ class Redactor:
         self._forms: list[str] = []  # the longest first; replaced as a whole, for others read it meanwhile
         self._ends: list[tuple[str, str]] = []
         self._headers = set(_SECRET_HEADERS)
+        self._parameters: set[str] = set()  # as patterns
 
     def add(self, secret: str) -> None:
         """Remember a secret, with the forms that it takes in URLs, JSON and Basic authentication."""
@@ -42,8 +43,16 @@ class Redactor:
         """Remember a header that holds a secret, however short that is."""
         self._headers.add(name.lower())
 
+    def add_parameter(self, name: str) -> None:
+        """Remember a parameter of a URL's query that holds a secret, however short that is."""
+        from urllib.parse import quote
+
+        self._parameters.add(re.escape(quote(name, safe="")))
+
     def clean(self, text: str) -> str:
         """The text with every known secret replaced, and what is left of one where the text was cut."""
+        if self._parameters:
+            text = re.sub(rf"([?&](?:{'|'.join(self._parameters)})=)[^&#\s\"'\\]+", rf"\1{MASK}", text)
         forms = self._forms
         for form in forms:
             if form in text:

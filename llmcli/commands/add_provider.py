@@ -144,12 +144,12 @@ def _put(table: Table, steps: Sequence[str], value: Any) -> None:
 
 def _value(text: str) -> Any:
     """A value of `--set`: what TOML reads as a number, true or false, a list or a table; anything else is text."""
-    if re.match(r'-?\d|true$|false$|\[.*\]$|\{.*=.*\}$|".*"$', text, re.DOTALL):
-        try:
-            return tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            return text
-    return text
+    if "#" in text or "\n" in text or not re.match(r'-?\d|true$|false$|\[.*\]$|\{.*=.*\}$|".*"$', text):
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def _asked(arguments: Arguments, settings: Config, world: World) -> Arguments:
@@ -211,8 +211,15 @@ def write_table(path: str, document: Table, *, replace: bool) -> None:
     """
     import tomli_w
 
-    data = tomli_w.dumps(document, multiline_strings=True).encode()
+    path = os.path.realpath(path)  # a link to a file elsewhere stays one
     folder = os.path.dirname(path)
+    try:
+        text = tomli_w.dumps(document, multiline_strings=True)
+        if tomllib.loads(text) != document:  # a CR LF does not survive in a text of several lines
+            text = tomli_w.dumps(document)
+        data = text.encode()
+    except UnicodeEncodeError:
+        raise UsageError("what was said is not UTF-8") from None
     with _blamed(path):
         os.makedirs(folder, mode=0o700, exist_ok=True)
         with _locked(f"{folder}/.lock"):

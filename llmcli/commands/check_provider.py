@@ -14,6 +14,7 @@ from llmcli.errors import AuthenticationFailed, ConfigurationError, LlmError
 from llmcli.framing import as_object
 from llmcli.output import json_text, one_line
 from llmcli.provider import HTTPProvider
+from llmcli.retry import RetryPolicy
 from llmcli.testing.checks import Result, results
 from llmcli.testing.hearing import Canned, Sent
 from llmcli.testing.samples import Answer, Samples
@@ -85,6 +86,7 @@ def _samples(ready: Ready) -> tuple[Samples | None, list[Result]]:
     if missing:
         why = f"{' and '.join(missing)} would say how the API answers"
         return None, [Result("sample", _SAMPLE, "skipped", why)]
+    provider.base_url = provider.base_url or "http://sample.invalid"  # nothing is sent there
     try:
         return _answers(provider, raw, tables["stream"]), []
     except LlmError as exc:
@@ -120,7 +122,8 @@ def _replied(provider: HTTPProvider, body: bytes, *, stream: bool) -> Reply:
     """The sample as it is read now; the checks then have it read in other ways, which must come to the same."""
     request = ChatRequest("sample", (message("user", "sample"),))
     fold = Fold(provider.config.id, request.model, keep=True)
-    for _ in fold.watch(answer(provider, request, Call(Canned(Sent((body,))), stream=stream))):
+    call = Call(Canned(Sent((body,))), retry=RetryPolicy(retries=0), stream=stream)
+    for _ in fold.watch(answer(provider, request, call)):
         pass
     return fold.reply()
 

@@ -115,9 +115,9 @@ def list_models(ready: Ready, call: Call) -> list[Model]:
             break
         page = provider.read_models(parse_json(perform(provider, request, call)))
         found |= {model.id: model for model in page.models}
-        cursor = page.next
-        if cursor is None:
+        if page.next in (None, cursor):
             break
+        cursor = page.next
     known = provider.config.models or provider.known_models
     return list(found.values()) or [Model(name) for name in known]
 

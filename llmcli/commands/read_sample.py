@@ -7,7 +7,7 @@ Nothing is sent: the sample goes through the driver as if the service had just a
 import os
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import Any
+from typing import Any, BinaryIO
 
 from llmcli.answer import Call, Fold, answer
 from llmcli.commands.setup import make_ready, read_config
@@ -53,7 +53,7 @@ def _sample(file: str | None, world: World) -> bytes:
     if file not in (None, "-"):
         try:
             with open(str(file), "rb") as opened:
-                return opened.read(_LONGEST)
+                return _limited(opened)
         except OSError as exc:
             raise UsageError(f"cannot read {file}: {exc.strerror}") from exc
     if world.stdin is None:
@@ -61,7 +61,14 @@ def _sample(file: str | None, world: World) -> bytes:
     if world.is_tty(world.stdin):
         world.note("paste an answer of the API, then press Ctrl-D")
     with os.fdopen(os.dup(world.stdin), "rb") as stdin:
-        return stdin.read(_LONGEST)
+        return _limited(stdin)
+
+
+def _limited(file: BinaryIO) -> bytes:
+    sample = file.read(_LONGEST + 1)
+    if len(sample) > _LONGEST:
+        raise UsageError(f"the sample is longer than {_LONGEST // 2**20} MB")
+    return sample
 
 
 def _records(provider: HTTPProvider, body: bytes, *, stream: bool) -> Iterator[Record]:

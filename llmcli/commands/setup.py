@@ -106,18 +106,13 @@ def make_ready(
 
 
 def _hide(key: str, place: ApiKey, world: World) -> None:
-    """Have the key redacted, in each form in which it goes out."""
+    """Have the key redacted, wherever it goes."""
     world.redactor.add(key)
     if place.query:
-        from urllib.parse import quote
-
-        world.redactor.add(quote(key, safe=""))
+        world.redactor.add_parameter(place.query)
         world.note(f"warning: the key goes into the URL (`{place.query}=`), where servers and proxies may log it")
-    if place.scheme.lower() == "basic" and ":" in key:
-        from base64 import b64encode
-
-        world.redactor.add(b64encode(key.encode()).decode())
-        world.redactor.add(key.partition(":")[2])
+    if place.scheme.lower() == "basic":
+        world.redactor.add(key.partition(":")[2])  # the password alone
 
 
 def ready_or_error(provider_id: str, config: Config, world: World) -> Ready | LlmError:
@@ -130,8 +125,12 @@ def ready_or_error(provider_id: str, config: Config, world: World) -> Ready | Ll
 
 
 def _secret_headers(setup: ProviderSetup) -> dict[str, str]:
-    """The configured headers whose names say that they hold a secret."""
-    return {name: value for name, value in setup.config.headers.items() if _SECRET_HEADER.search(name)}
+    """The configured headers whose names say that they hold a secret, or whose values come from the environment."""
+    return {
+        name: value
+        for name, value in setup.config.headers.items()
+        if name in setup.from_environment or _SECRET_HEADER.search(name)
+    }
 
 
 def _secret_parts(value: str) -> Iterator[str]:

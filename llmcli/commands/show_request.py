@@ -5,11 +5,12 @@
 import json
 import shlex
 from typing import Any
+from urllib.parse import quote
 
 from llmcli.answer import prepared
 from llmcli.commands.setup import Ready
 from llmcli.errors import RequestRejected
-from llmcli.provider import HTTPProvider
+from llmcli.provider import ApiKey, HTTPProvider
 from llmcli.types import ChatRequest, HttpRequest
 from llmcli.world import World
 
@@ -32,7 +33,7 @@ def show_request(
     masked = world.redactor.clean_headers(wire.headers)
     shown = {name: value if _KEY_PLACE in value else masked[name] for name, value in wire.headers.items()}
     wire = HttpRequest(wire.method, wire.url, shown, wire.body)
-    text = as_curl(wire, _key_for_shell(ready, key_file), ca_bundle) if curl else _as_json(wire)
+    text = as_curl(wire, _key_for_shell(ready, key_file), ca_bundle, provider.api_key) if curl else _as_json(wire)
     world.print(f"{text}\n")
 
 
@@ -43,17 +44,32 @@ def _as_json(wire: HttpRequest) -> str:
 
 
 def _key_for_shell(ready: Ready, key_file: str | None) -> str:
-    """Where the curl command finds the key: in its file, or in the environment variable that has it, if one has."""
+    """Where the curl command finds the key: in its file, from its command, or in the variable that has it."""
+    key = _key_source(ready, key_file)
+    if ready.provider.api_key.scheme.lower() == "basic" and (ready.secret is None or ":" in ready.secret.value):
+        return f'$(printf %s "{key}" | base64 | tr -d "\\n")'
+    return key
+
+
+def _key_source(ready: Ready, key_file: str | None) -> str:
+    table = ready.setup.api_key
     if key_file is not None:
         return f"$(cat {shlex.quote(key_file)})"
-    own = ready.setup.api_key.get("env")
-    names = (str(own),) if own else ready.provider.api_key.env or ("LLMCLI_API_KEY",)
+    if "command" in table and "env" not in table:
+        return f"$({table['command']})"
+    names = (str(table["env"]),) if "env" in table else ready.provider.api_key.env or ("LLMCLI_API_KEY",)
     return "$" + (ready.secret.source if ready.secret and ready.secret.source in names else names[0])
 
 
-def as_curl(wire: HttpRequest, key: str, ca_bundle: str | None = None) -> str:
-    """A curl command that runs: `key` is how the shell finds the key, everything else is quoted for it."""
+def as_curl(wire: HttpRequest, key: str, ca_bundle: str | None = None, place: ApiKey | None = None) -> str:
+    """
+    A curl command that runs: `key` is how the shell finds the key, which goes to its `place`; everything else is quoted
+    for it.
+    """
     words = ["curl", "-sS", "-N", "-X", wire.method]
+    if place is not None and place.query:
+        wire = wire._replace(url=wire.url.replace(f"{quote(place.query, safe='')}={_KEY_PLACE}", "").rstrip("?&"))
+        words += ["--url-query", f'"{place.query}={key}"']
     if ca_bundle is not None:
         words += ["--cacert", shlex.quote(ca_bundle)]
     for name, value in wire.headers.items():
