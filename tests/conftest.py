@@ -1,5 +1,6 @@
 """Fixtures: the program, servers that follow scripts, certificates, and a real inference server."""
 
+import signal
 import ssl
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,14 @@ from tests.shell import Shell
 
 LLAMA_KEY = "sk-llama-test"
 ENDLESS = "one two three four five "
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _signals_reach_the_program() -> None:
+    """A job in the background ignores Ctrl-C, and so does all that it starts; but a handler is not handed down."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -52,6 +53,14 @@ class Program:
             stderr=subprocess.PIPE,
             env=env,
         )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _signals_reach_the_program() -> None:
+    """A job in the background ignores Ctrl-C, and so does all that it starts; but a handler is not handed down."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What the tests of this package share: asking a provider through the driver, as the program does."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,6 +51,14 @@ class Asking:
         except LlmError as exc:
             return Heard(events, exc)
         return Heard(events, None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _signals_reach_the_program() -> None:
+    """A job in the background ignores Ctrl-C, and so does all that it starts; but a handler is not handed down."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Servers that follow scripts, and certificates that nobody but a test trusts."""
 
+import signal
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,6 +12,14 @@ import trustme
 from websocket_server import Script, Server
 
 HOST = "ws.example.test"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _signals_reach_the_program() -> None:
+    """A job in the background ignores Ctrl-C, and so does all that it starts; but a handler is not handed down."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture
