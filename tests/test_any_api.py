@@ -6,6 +6,7 @@ do; and the ways of a key.
 import base64
 import json
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -395,6 +396,53 @@ def test_a_key_in_the_query_is_sent_with_a_warning_and_never_shown(llmcli: Progr
     assert "sk%2Fwith%2Bodd%3Dsigns" not in done.err
 
 
+def test_a_password_may_hold_blanks_and_other_letters(llmcli: Program, serve: Serve) -> None:
+    done, request = asked(llmcli, serve, 'api_key = { env = "ACME_KEY", scheme = "Basic" }', "user:pä ss word")
+
+    assert (done.status, done.text) == (0, "yes")
+    assert request.headers["authorization"] == f"Basic {base64.b64encode('user:pä ss word'.encode()).decode()}"
+
+
+def test_a_short_key_in_the_query_is_never_shown(llmcli: Program, serve: Serve) -> None:
+    done, request = asked(llmcli, serve, 'api_key = { env = "ACME_KEY", query = "key" }', "ab9")
+
+    assert request.path == "/chat?key=ab9"
+    assert "ab9" not in done.err
+
+
+def test_a_password_that_the_service_repeats_is_not_shown(llmcli: Program, serve: Serve) -> None:
+    server = serve(answers(400, {"error": {"message": "pass-word-9 is too weak"}}))
+    llmcli.configure(TABLE.format(port=server.port, more='api_key = { env = "ACME_KEY", scheme = "Basic" }'))
+    done = llmcli("chat", "-n", "-m", "acme", "hi", env={"ACME_KEY": "user:pass-word-9"})
+
+    assert done.status == 5
+    assert "*** is too weak" in done.err
+
+
+@pytest.mark.parametrize(
+    ("api_key", "key", "header", "path"),
+    [
+        ('{ env = "ACME_KEY" }', KEY, f"Bearer {KEY}", "/chat"),
+        ('{ env = "ACME_KEY", scheme = "Basic" }', "user:pass-word-9", "Basic dXNlcjpwYXNzLXdvcmQtOQ==", "/chat"),
+        ('{ env = "ACME_KEY", query = "key" }', "sk/with+odd", None, "/chat?key=sk%2Fwith%2Bodd"),
+        ('{ command = "printenv ACME_KEY" }', KEY, f"Bearer {KEY}", "/chat"),
+    ],
+    ids=["bearer", "basic", "query", "command"],
+)
+def test_the_curl_command_runs_wherever_the_key_goes(
+    llmcli: Program, serve: Serve, api_key: str, key: str, header: str | None, path: str
+) -> None:
+    server = serve(answers(200, {"text": "yes"}))
+    llmcli.configure(TABLE.format(port=server.port, more=f"api_key = {api_key}"))
+    command = llmcli("chat", "-n", "-m", "acme", "--curl", "hi", env={"ACME_KEY": key}).text
+
+    assert key not in command
+    subprocess.run(["bash", "-c", command], env={**llmcli.env, "ACME_KEY": key}, check=True, capture_output=True)
+    assert server.requests[0].headers.get("authorization") == header
+    assert server.requests[0].path.lower() == path.lower()  # older curls write %2f
+    assert server.requests[0].json == {"prompt": "hi"}
+
+
 def test_without_a_key_in_its_table_none_is_sent(llmcli: Program, serve: Serve) -> None:
     done, request = asked(llmcli, serve, "")
 
@@ -408,6 +456,15 @@ def test_headers_may_name_environment_variables(llmcli: Program, serve: Serve) -
 
     assert request.headers["x-org"] == "team-blue"
     assert request.headers["x-plain"] == "$ORG"
+
+
+def test_a_header_from_the_environment_is_a_secret(llmcli: Program, serve: Serve) -> None:
+    llmcli.env["ACME_PASSWORD"] = "open-sesame-9"
+    done, request = asked(llmcli, serve, 'headers = { "X-Pass" = "${ACME_PASSWORD}" }')
+    shown = llmcli("chat", "-n", "-m", "acme", "--dry-run", "hi")
+
+    assert request.headers["x-pass"] == "open-sesame-9"
+    assert "open-sesame-9" not in done.err + shown.text
 
 
 def test_a_header_that_names_a_variable_that_is_not_set_is_exit_3(llmcli: Program) -> None:

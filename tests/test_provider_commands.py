@@ -105,6 +105,28 @@ def test_any_other_key_is_set_by_its_dotted_name(llmcli: Program) -> None:
 
 
 @pytest.mark.parametrize(
+    "value", ["7 # b", '"x" # "y"', "1\nd = 2", "[DONE]", "{a: b == c}", "a\r\nb", "true story", "several\nlines"]
+)
+def test_a_value_that_is_text_is_kept_as_it_is(llmcli: Program, value: str) -> None:
+    llmcli("providers", "add", "acme", "--base-url", "https://acme.example", "--adapter", "http",
+           "--request", "{q: prompt}", "--content", "text", "--set", f"vars.x={value}")  # fmt: skip
+
+    assert table_of(llmcli, "acme")["vars"] == {"x": value}
+
+
+def test_a_link_to_a_table_elsewhere_stays_a_link(llmcli: Program, tmp_path: Path) -> None:
+    llmcli("providers", "add", "work", "--base-url", "https://one.example")
+    link, elsewhere = llmcli.config / "providers.d" / "work.toml", tmp_path / "dotfiles.toml"
+    link.rename(elsewhere)
+    link.symlink_to(elsewhere)
+
+    llmcli("providers", "add", "work", "--base-url", "https://two.example", "--replace")
+
+    assert link.is_symlink()
+    assert "two.example" in elsewhere.read_text()
+
+
+@pytest.mark.parametrize(
     ("flags", "status", "told"),
     [
         (("--content", "text["), 3, "providers.acme.chat.content: it ends too early at column 6"),
@@ -336,6 +358,16 @@ def test_escape_sequences_in_a_sample_are_shown_and_not_obeyed(llmcli: Program) 
     done = llmcli("providers", "read", "acme", stdin=b'{"result": {"text": "\\u001b[31mred"}} \x1b[0m'[:-5])
 
     assert b"\x1b" not in done.out
+
+
+def test_an_expression_that_fails_hides_nothing_of_what_the_others_find(llmcli: Program) -> None:
+    acme(llmcli, chat="metadata = \"{n: join(',', xs)}\"")
+    done = llmcli("providers", "read", "acme", stdin=WHOLE.encode())
+
+    assert done.status == 8
+    assert '  content   "Hé 👋\\nyes"\n' in done.text
+    assert '  metadata  "! ' in done.text
+    assert "metadata cannot be worked out" in done.err
 
 
 # --- check ----------------------------------------------------------------------------------------
