@@ -64,6 +64,12 @@ BROKEN = [
                  marks=pytest.mark.fault(101)),
     pytest.param(package("keyenv", provider("It", "keyenv", "api_key = ApiKey(env=('KEY'))")),
                  "which should be an ApiKey whose env is a tuple of texts", None, marks=pytest.mark.fault(101)),
+    pytest.param(package("envnumber", provider("It", "envnumber", "from llmcli.provider import ConfigKey\n"
+                         "config_keys = {'k': ConfigKey('h', env=5)}")),
+                 "which should be a mapping of names to ConfigKey", None, marks=pytest.mark.fault(101)),
+    pytest.param(package("mintext", provider("It", "mintext", "from llmcli.provider import Setting\n"
+                         "settings = {'temperature': Setting(min='a')}")),
+                 "which should be a mapping of names to Setting", None, marks=pytest.mark.fault(101)),
     pytest.param(package("neither", provider("It", "neither", "pass", base="Provider")),
                  "has a class that is no HTTPProvider and no NativeProvider", None, marks=pytest.mark.fault(101)),
     pytest.param(package("contract", provider("It", "contract", "api_version = 2\ndef __init__(self): 1/0")),
@@ -212,10 +218,23 @@ COMMANDS = Package(
     "def exits(argv): sys.exit(3)\ndef says(argv): sys.exit('no')\ndef quiet(argv): pass\ndef raises(argv): {}['x']\n"
     "def wrong(argv): return 'done'\ndef large(argv): return 256\n"
     "def refuses(argv):\n    from llmcli.errors import UsageError\n    raise UsageError('not like this')\n"
+    "import atexit\ndef registers(argv):\n    atexit.register(print, 'at the end')\n    return 4\n"
     "number = 5\n",
     commands={
         name: f"llmcli_tools:{name}"
-        for name in ("show", "exits", "says", "quiet", "raises", "wrong", "large", "refuses", "number", "missing")
+        for name in (
+            "show",
+            "exits",
+            "says",
+            "quiet",
+            "raises",
+            "wrong",
+            "large",
+            "refuses",
+            "registers",
+            "number",
+            "missing",
+        )
     }
     | {"chat": "llmcli_tools:show"},
     summary="Tools of a test \x1b[31m",
@@ -820,6 +839,12 @@ def test_the_mistakes_of_a_command_are_its_own_too(among: Program, name: str, st
         status,
         said,
     )
+
+
+def test_what_a_command_has_registered_for_the_end_is_done(among: Program) -> None:
+    done = among("registers")
+
+    assert (done.status, done.text, done.err) == (4, "at the end\n", "")
 
 
 def test_a_built_in_command_cannot_be_taken_but_its_claimant_can_be_asked(among: Program) -> None:
