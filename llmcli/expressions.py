@@ -254,10 +254,15 @@ def _compiled(tree: Node) -> Callable[[Any], Any]:
     if kind == "and_expression":
         first, second = map(_compiled, children)
         return lambda document: second(document) if truth(found := first(document)) else found
-    if kind == "pipe":
-        outer, inner = map(_compiled, children)
-        return lambda document: inner(outer(document))
+    if kind in ("pipe", "subexpression"):
+        return partial(_one_after_the_other, tuple(map(_compiled, children)))
     return partial(_interpreter.visit, tree)
+
+
+def _one_after_the_other(parts: tuple[Callable[[Any], Any], ...], document: Any) -> Any:
+    for part in parts:
+        document = part(document)
+    return document
 
 
 def _walked(steps: tuple[str | int, ...], document: Any) -> Any:
