@@ -158,3 +158,19 @@ def test_a_directory_that_cannot_be_written_is_exit_11(llmcli: Program) -> None:
 
     assert (done.status, done.out) == (11, b"")
     assert "cannot write" in done.err
+
+
+@pytest.mark.parametrize("name", ["none", "reader", "usage", "chat-request", "samples", "class"])
+def test_a_name_that_the_templates_own_code_uses_is_refused(llmcli: Program, name: str) -> None:
+    for template in ("plugin", "openai-compatible"):
+        done = llmcli("providers", "new", name, "--template", template)
+        if done.status == 0:
+            compile(
+                (llmcli.home / f"llmcli-{name}" / f"llmcli_{name.replace('-', '_')}" / "__init__.py").read_text(),
+                name,
+                "exec",
+            )
+            continue
+        assert done.status == 2
+        assert "is a word that the template itself uses" in done.err
+        assert f"take another: {name}-api" in done.err

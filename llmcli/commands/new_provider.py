@@ -31,6 +31,8 @@ def run(name: str, template: str, world: World, *, directory: str | None) -> Non
     if name in BUILT_IN:
         raise UsageError(f"{name} is the id of a built-in provider", hint=f"llmcli providers show {name}")
     (source,) = _entries(files("llmcli") / "templates" / template)
+    if taken := next((word for word in _forms(name).values() if word in _words(source)), None):
+        raise UsageError(f"{taken!r} is a word that the template itself uses", hint=f"take another: {name}-api")
     target = os.path.join(directory or "", _renamed(source.name, name))
     try:
         os.makedirs(directory or ".", exist_ok=True)
@@ -63,15 +65,27 @@ def _write(source: Traversable, target: str, name: str) -> Iterator[str]:
         yield target
 
 
-def _renamed(text: str, name: str) -> str:
-    """The text with the new provider's name in each place and form of the template's."""
+def _words(source: Traversable) -> set[str]:
+    """The words of a template's code, which a provider that is called like one of them would mean something else by."""
+    if source.is_dir():
+        return {word for each in _entries(source) for word in _words(each)}
+    return set(re.findall(r"\w+", source.read_text("utf-8"))) if source.name.endswith(".py") else set()
+
+
+def _forms(name: str) -> dict[str, str]:
+    """What stands in the template, and what takes its place."""
     underlined = name.replace("-", "_")
-    forms = {
+    return {
         "llmcli_skeleton": f"llmcli_{underlined}",
         "skeleton": name,
         "Skeleton": "".join(part.capitalize() for part in name.split("-")),
         "SKELETON": underlined.upper(),
     }
+
+
+def _renamed(text: str, name: str) -> str:
+    """The text with the new provider's name in each place and form of the template's."""
+    forms = _forms(name)
     return re.sub("|".join(forms), lambda found: forms[found[0]], text)
 
 
