@@ -167,7 +167,7 @@ class Conversation:
                 self._send("pong", _with_payload(payload))
             if kind in _SIGNS_OF_LIFE:
                 self._call.kept_alive()
-            elif str(message.get("id", _ID)) == _ID:
+            elif message.get("id") is None or str(message["id"]) == _ID:
                 yield kind, payload
 
     def leave(self, *, finished: bool) -> None:

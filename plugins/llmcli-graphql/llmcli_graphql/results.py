@@ -63,6 +63,15 @@ class ResultReader(MappedReader):
             raise ProviderFailed("the operation completed without a result")
         return self.finish()
 
+    def end(self) -> Iterator[Event]:
+        """See `Reader.end`. What ends a subscription is no key of its table, unless that is the end of the body."""
+        if not self.complete and not self.ends_with_body and self._records:
+            raise ProviderFailed(
+                "the stream ended without `complete`",
+                hint=f'if the server never says it: end = "eof" ({self._map.place})',
+            )
+        return super().end()
+
     def failed(self, errors: object) -> LlmError:
         """The error for errors that came in place of results."""
         inner = as_object(errors).get("errors")

@@ -181,6 +181,14 @@ def test_a_subscription_that_stops_without_complete_exits_10(llmcli: Any, serve:
     assert (done.status, done.out) == (10, "Grüße 🦙".encode())
 
 
+def test_who_meets_a_server_without_complete_hears_what_to_configure(llmcli: Any, serve: Any) -> None:
+    done = llmcli(table(serve(events(next_event("Hi"))).url, STREAM), "chat", "-p", "acme", "hi")
+
+    assert "the stream ended without `complete`" in done.err
+    assert 'end = "eof"' in done.err
+    assert "providers.acme.stream" in done.err
+
+
 def test_a_server_without_complete_may_end_with_its_body_but_not_be_cut(llmcli: Any, serve: Any) -> None:
     lax = table("URL", STREAM + 'end = "eof"')
     whole, cut = (serve(events(next_event("Grüße"), ends=ends)) for ends in (True, False))

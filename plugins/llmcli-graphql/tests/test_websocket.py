@@ -193,6 +193,19 @@ def test_messages_of_another_operation_or_an_unknown_kind_are_ignored(llmcli: An
     assert (done.status, done.out) == (0, b"Ours.")
 
 
+def test_an_acknowledgement_may_have_an_id_that_is_null(llmcli: Any, speak: Speak) -> None:
+    def greets(client: Client) -> None:
+        client.hear()
+        client.say("connection_ack", id=None)
+        client.hear()
+        client.token("Yes")
+        client.say("complete", id="1")
+
+    done = ask(llmcli, speak(greets), "--connect-timeout", "5", "--first-timeout", "5")
+
+    assert (done.status, done.out) == (0, b"Yes")
+
+
 def test_a_mutation_over_the_websocket_has_one_result(llmcli: Any, speak: Speak) -> None:
     def replies(client: Client) -> None:
         client.acknowledge()
