@@ -87,8 +87,8 @@ class WebSocket(NativeProvider):
             yield from events
             if reader.complete:
                 return
-        if reader.ends_with_body:
-            yield from reader.end()
+        if reader.ends_with_body or not connection.reason:
+            yield from reader.end()  # which says what end the table wanted, where that did not come
         if not reader.complete:
             raise connection.closed()
 

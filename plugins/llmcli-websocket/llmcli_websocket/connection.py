@@ -133,6 +133,12 @@ class Connection:
         """The subprotocol that the server chose."""
         return self._protocol.subprotocol
 
+    @property
+    def reason(self) -> str:
+        """Why the server has closed the connection, in its own words; empty if it has none or has not closed it."""
+        received = self._protocol.close_rcvd
+        return received.reason if received else ""
+
     def send(self, message: Message) -> None:
         """Send a message: text, or binary. Raises the error of `receive` when the server has closed the connection."""
         self._check_open()

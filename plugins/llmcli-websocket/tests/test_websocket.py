@@ -235,6 +235,19 @@ def test_an_answer_that_is_cut_by_a_close_is_incomplete_and_names_the_code(serve
     assert f"{code} ({name}): because" in error.message
 
 
+def test_a_close_without_a_reason_says_which_end_did_not_come(serve: Serve) -> None:
+    def script(client: Client) -> None:
+        after(1, {"t": "Once"}, {"t": "", "done": 1})(client)
+        client.close(1000)
+
+    own = {"chat": {"request": "{ask: messages}", "delta": "t", "end": "stop"}}
+    error = fails(serve(script), own)
+
+    assert type(error) is Incomplete
+    assert f"{PLACE}.chat.end (stop) was true of none of its 2 records" in error.message
+    assert "an object with t, done" in error.message
+
+
 def test_a_connection_that_just_ends_is_no_end(serve: Serve) -> None:
     def script(client: Client) -> None:
         after(1, chunk("Once"))(client)
