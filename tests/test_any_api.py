@@ -396,6 +396,15 @@ def test_a_key_in_the_query_is_sent_with_a_warning_and_never_shown(llmcli: Progr
     assert "sk%2Fwith%2Bodd%3Dsigns" not in done.err
 
 
+def test_a_key_joins_a_query_that_is_there(llmcli: Program, serve: Serve) -> None:
+    server = serve(answers(200, {"text": "yes"}))
+    table = TABLE.format(port=server.port, more='api_key = { env = "ACME_KEY", query = "key" }')
+    llmcli.configure(table.replace('path = "/chat"', 'path = "/chat?v=1"'))
+    llmcli("chat", "-n", "-m", "acme", "hi", env={"ACME_KEY": KEY})
+
+    assert server.requests[0].path == f"/chat?v=1&key={KEY}"
+
+
 def test_a_password_may_hold_blanks_and_other_letters(llmcli: Program, serve: Serve) -> None:
     done, request = asked(llmcli, serve, 'api_key = { env = "ACME_KEY", scheme = "Basic" }', "user:pä ss word")
 

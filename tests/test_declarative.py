@@ -274,6 +274,12 @@ def test_an_error_of_an_api_of_plain_text_may_be_json() -> None:
     assert whole(adapter, b'{"some": "json"}') == [TextDelta('{"some": "json"}'), Finish("stop")]
 
 
+def test_a_filter_may_leave_nothing_of_an_answer() -> None:
+    adapter = provider({"finish_reason": "why"})
+
+    assert whole(adapter, {"text": None, "why": "SAFETY"}) == [Finish("content_filter", "SAFETY")]
+
+
 # --- streams --------------------------------------------------------------------------------------
 
 SAID = [{"text": "Hel"}, {"note": 1}, {"text": "lo 👋"}, {"text": "\n", "done": False}]
@@ -349,6 +355,17 @@ def test_zero_is_not_the_end() -> None:
     read = events(streaming(), lines({"text": "Hello ", "done": 0}, {"text": "world", "done": 0}, {"done": 1}))
 
     assert read == [TextDelta("Hello "), TextDelta("world"), Finish("stop")]
+
+
+def test_facts_that_are_repeated_are_told_once_and_the_last_counts_hold() -> None:
+    pieces = [
+        {"text": "a", "model": "m", "n": {"total_tokens": 1}},
+        {"text": "b", "model": "m", "n": {"total_tokens": 2}},
+        {"done": True, "n": {"total_tokens": None}},
+    ]
+    read = events(streaming(model="model", usage="n"), lines(*pieces))
+
+    assert read == [TextDelta("a"), Metadata({"model": "m"}), TextDelta("b"), Usage(total_tokens=2), Finish("stop")]
 
 
 def test_what_comes_behind_the_end_is_read() -> None:
@@ -553,6 +570,13 @@ def test_models_are_listed_page_by_page_with_what_is_known_of_them() -> None:
     assert page.models == (Model("a", "A", 8192), Model("b"))
     assert request is not None
     assert request.url == "https://acme.example/v2/models?after=x%20y"
+
+
+def test_an_error_in_the_place_of_a_list_of_models_is_told() -> None:
+    adapter = provider(TOLD, models_list={"path": "/models", "models": "items"})
+
+    with pytest.raises(LlmError, match="who are you"):
+        adapter.read_models({"fault": {"text": "who are you", "code": 401}, "items": []})
 
 
 def test_models_may_be_a_list_of_names() -> None:
