@@ -24,7 +24,10 @@ from llmcli.world import World
 _SECONDS = 10.0  # for one provider
 
 
-def run(names: Sequence[str], world: World, *, config: str | None, no_config: bool, as_json: bool) -> None:
+def run(
+    names: Sequence[str], world: World, *, config: str | None, no_config: bool, chat: bool = False,
+    timeout: float | None = None, color: str = "auto", as_json: bool,
+) -> None:  # fmt: skip
     """
     Check the named providers, or every one that has its key or a table of its own.
 

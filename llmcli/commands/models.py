@@ -23,7 +23,10 @@ _SECONDS = 15.0  # for one provider's list
 _PAGES = 50  # more pages than any provider has
 
 
-def run(names: Sequence[str], world: World, *, config: str | None, no_config: bool, as_json: bool) -> None:
+def run(
+    names: Sequence[str], world: World, *, config: str | None, no_config: bool, search: str | None = None,
+    cached: bool = False, timeout: float | None = None, form: str = "text",
+) -> None:  # fmt: skip
     """
     List the models of the named providers, or of every one that has its key. Raises the common error of those that
     failed when all are alike, else `ProviderFailed`; what could be had is printed first.
@@ -46,7 +49,7 @@ def run(names: Sequence[str], world: World, *, config: str | None, no_config: bo
                 world.say(error_line(found))
         else:
             rows += found
-    world.print(_rendered(rows, world, as_json=as_json))
+    world.print(_rendered(rows, world, as_json=form == "json"))
     if errors:
         raise common_error(errors)
 

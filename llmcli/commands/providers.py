@@ -2,7 +2,7 @@
 `llmcli providers`: what there is, where it is, and whether it has its key. Layer 3.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from llmcli import registry
@@ -15,7 +15,10 @@ from llmcli.provider import HTTPProvider
 from llmcli.world import World
 
 
-def run(world: World, *, config: str | None, no_config: bool, load: bool, as_json: bool) -> None:
+def run(
+    world: World, *, config: str | None, no_config: bool, load: bool, configured: bool = False,
+    capability: Sequence[str] = (), as_json: bool,
+) -> None:  # fmt: skip
     """
     List every provider; plugins by what their metadata says, or with `load` by what they say themselves. A corrupt
     configuration is said on stderr and does not stop the list.
