@@ -1,6 +1,6 @@
 """
-Files, environment and flags become one frozen configuration; and where keys come from. Layer 1: knows types, errors
-and the provider contract (for the keys that a class declares).
+Files, environment and flags become one frozen configuration. Layer 1: knows types, errors and the provider contract
+(for the keys that a class declares).
 
 `config.toml` is the user's and is never written by llmcli; `providers.d/*.toml` and `state.toml` beside it hold what
 its commands change. All are merged in this order. The environment is passed in, never read here.
@@ -8,15 +8,12 @@ its commands change. All are merged in this order. The environment is passed in,
 
 import os
 import re
-import shlex
-import stat
-import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite
 from typing import Any, NamedTuple, cast
 
-from llmcli.errors import AuthenticationFailed, ConfigurationError, UsageError
-from llmcli.provider import ApiKey, ConfigKey, Provider
+from llmcli.errors import ConfigurationError, UsageError
+from llmcli.provider import ConfigKey, Provider
 from llmcli.types import NOTHING, Json, ProviderConfig, Timeouts
 
 Table = Mapping[str, Any]
@@ -76,6 +73,7 @@ PROVIDER_KEYS: dict[str, Key] = {
 API_KEY_KEYS: dict[str, Key] = {
     "env": Key(_TEXT, "The environment variable that holds it."),
     "command": Key(_TEXT, "A command that prints it (no shell)."),
+    "keyring": Key(_FLAG, "Take it from the system's keyring, where `providers login --keyring` puts it."),
     "file": Key(_TEXT, "A file that holds it."),
     "header": Key(_TEXT, "The header that it goes into."),
     "scheme": Key(_TEXT, "The word before it in the header; empty: none. `Basic` encodes a key `user:password`."),
@@ -91,7 +89,12 @@ SETTING_KEYS: dict[str, Key] = {
 
 
 class Config(NamedTuple):
-    """What the files say. `directory` is where they are looked for; tables of providers are checked when used."""
+    """
+    What the files say. `directory` is where they are looked for; tables of providers are checked when used.
+
+    `broken`: what is wrong with a file of `providers.d`, by its name without `.toml`, which is the id that it is for.
+    `problems`: what is wrong with the other files, where the reader wanted to go on without them.
+    """
 
     directory: str | None = None
     default: str | None = None
@@ -100,47 +103,60 @@ class Config(NamedTuple):
     timeouts: Table = NOTHING
     providers: Mapping[str, Table] = NOTHING
     sources: Mapping[str, str] = NOTHING  # provider id -> the file that its table stands in
-
-
-class Secret(NamedTuple):
-    """A key and where it came from, with the path if that is a file. Its repr never shows it."""
-
-    value: str
-    source: str
-    path: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Secret(***, {self.source!r})"
+    broken: Mapping[str, ConfigurationError] = NOTHING
+    problems: tuple[ConfigurationError, ...] = ()
 
 
 # --- files ----------------------------------------------------------------------------------------
 
 
-def load(directory: str | None, file: str | None = None) -> Config:
+def load(directory: str | None, file: str | None = None, *, lenient: bool = False) -> Config:
     """
     Read the configuration. `file` (from `--config`) replaces `config.toml` and must exist.
 
-    Raises `ConfigurationError` naming the file and the line or the dotted key.
+    A broken file of `providers.d` hurts only its own provider. For any other this raises `ConfigurationError` naming
+    the file and the line or the dotted key; with `lenient` it goes on without it, and tells in `problems`.
     """
-    documents: list[tuple[str, Table]] = []
-    if file is not None:
-        documents.append((file, _read(file)))
-    if directory is not None:
-        candidates = [] if file is not None else [f"{directory}/config.toml"]
-        candidates += _toml_files(f"{directory}/providers.d")
-        candidates.append(f"{directory}/state.toml")
-        documents += [(path, _read(path)) for path in candidates if os.path.exists(path)]
-    if not documents:
-        return Config(directory)
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for path, document in documents:
-        check_table(document, TOP_KEYS, path, "")
-        check_table(document.get("chat", {}), CHAT_KEYS, path, "chat")
-        check_table(document.get("timeouts", {}), TIMEOUT_KEYS, path, "timeouts")
+    broken: dict[str, ConfigurationError] = {}
+    problems: list[ConfigurationError] = []
+    for path, provider_id in _files(directory, file):
+        try:
+            document = _document(path)
+        except ConfigurationError as exc:
+            if provider_id is not None:
+                broken[provider_id] = exc
+            elif lenient:
+                problems.append(exc)
+            else:
+                raise
+            continue
         merged = _deep_merge(merged, document)
         sources |= dict.fromkeys(document.get("providers", {}), path)
-    return Config(directory, sources=sources, **merged)
+    return Config(directory, sources=sources, broken=broken, problems=tuple(problems), **merged)
+
+
+def _files(directory: str | None, file: str | None) -> Iterator[tuple[str, str | None]]:
+    """The files that there are, in their order; one of `providers.d` with the id that it is for."""
+    if file is not None:
+        yield file, None
+    if directory is None:
+        return
+    if file is None and os.path.exists(f"{directory}/config.toml"):
+        yield f"{directory}/config.toml", None
+    for path in _toml_files(f"{directory}/providers.d"):
+        yield path, os.path.basename(path).removesuffix(".toml")
+    if os.path.exists(f"{directory}/state.toml"):
+        yield f"{directory}/state.toml", None
+
+
+def _document(path: str) -> Table:
+    document = read_toml(path)
+    check_table(document, TOP_KEYS, path, "")
+    check_table(document.get("chat", {}), CHAT_KEYS, path, "chat")
+    check_table(document.get("timeouts", {}), TIMEOUT_KEYS, path, "timeouts")
+    return document
 
 
 def _toml_files(directory: str) -> list[str]:
@@ -150,7 +166,8 @@ def _toml_files(directory: str) -> list[str]:
         return []
 
 
-def _read(path: str) -> Table:
+def read_toml(path: str) -> dict[str, Any]:
+    """A TOML file. Raises `ConfigurationError` that names it, and the line where its syntax is wrong."""
     import tomllib
 
     try:
@@ -158,8 +175,9 @@ def _read(path: str) -> Table:
             return tomllib.load(file)
     except OSError as exc:
         raise ConfigurationError(f"cannot read {path}: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigurationError(f"{path} is not valid TOML: {exc}", hint="--no-config goes on without it") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as exc:
+        hint = "mend it; --no-config goes on without any"
+        raise ConfigurationError(f"{path} is not valid TOML: {exc}", hint=hint) from exc
 
 
 def check_table(table: Table, keys: Mapping[str, Key], path: str, prefix: str) -> None:
@@ -202,7 +220,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def provider_table(config: Config, provider_id: str) -> Table:
-    """The table of a provider, empty if it has none. Raises `ConfigurationError` if it is no table."""
+    """A provider's table, empty if it has none. Raises `ConfigurationError` if it is no table or its file is broken."""
+    if provider_id in config.broken:
+        raise config.broken[provider_id]
     table: Any = config.providers.get(provider_id, {})
     path, dotted = config.sources.get(provider_id, ""), f"providers.{provider_id}"
     _check_type(table, _TABLE, path, dotted)
@@ -391,135 +411,3 @@ def check_url(url: str, source: str, schemes: tuple[str, ...] = Provider.url_sch
     else:
         return
     raise UsageError(f"{source}: {shown!r} is no base URL: {problem}")
-
-
-# --- keys -----------------------------------------------------------------------------------------
-
-
-def find_key(
-    setup: ProviderSetup, declared: ApiKey, cls_id: str, env: Mapping[str, str], directory: str | None,
-    key_file: str | None = None,
-) -> Secret | None:  # fmt: skip
-    """
-    The provider's key: `--api-key-file`, its table, the environment, the key file of `providers login`; `None` when
-    there is none and none is needed.
-
-    A provider of the configuration gets only the key that its own table (or the flag) names, never another's. Raises
-    `AuthenticationFailed` naming the source, never the key.
-    """
-    secret = _look_for_key(setup, declared, cls_id, env, directory, key_file)
-    if secret is not None:
-        return _checked(secret, basic=declared.scheme.lower() == "basic")
-    if declared.required:
-        variables = _variables(setup, declared, cls_id)
-        names = " or ".join(variables) or f"api_key under [providers.{setup.config.id}]"
-        own = f"export {variables[0]}=... , or --api-key-file FILE" if variables else None
-        raise AuthenticationFailed(
-            f"no key for {setup.config.id}: {names} is not set",
-            hint=f"get one at {declared.hint}" if declared.hint.startswith("http") else declared.hint or own,
-            provider=setup.config.id,
-        )
-    return None
-
-
-def _variables(setup: ProviderSetup, declared: ApiKey, cls_id: str) -> tuple[str, ...]:
-    if "env" in setup.api_key:
-        return (setup.api_key["env"],)
-    return declared.env if setup.config.id == cls_id else ()
-
-
-def _look_for_key(
-    setup: ProviderSetup, declared: ApiKey, cls_id: str, env: Mapping[str, str], directory: str | None,
-    key_file: str | None,
-) -> Secret | None:  # fmt: skip
-    if key_file is not None:
-        return Secret(_read_key_file(key_file), f"--api-key-file {key_file}", key_file)
-    for name in _variables(setup, declared, cls_id):
-        if name in env:
-            if not env[name].strip():
-                if not declared.required:
-                    continue
-                raise AuthenticationFailed(f"{name} is set but empty", provider=setup.config.id)
-            return Secret(env[name], name)
-    if "command" in setup.api_key:
-        return Secret(_run_key_command(setup.api_key["command"]), "api_key.command")
-    if "file" in setup.api_key:
-        path = os.path.expanduser(setup.api_key["file"])
-        return Secret(_read_key_file(path), path, path)
-    path = f"{directory}/keys/{setup.config.id}"
-    if directory is not None and os.path.exists(path):
-        return Secret(_read_key_file(path), path, path)
-    return None
-
-
-def key_file_is_loose(path: str) -> bool:
-    """Whether others than its owner may read a key file."""
-    try:
-        return bool(stat.S_IMODE(os.stat(path).st_mode) & 0o077)
-    except OSError:
-        return False
-
-
-def _read_key_file(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read(64 * 1024)
-    except (OSError, UnicodeDecodeError) as exc:
-        reason = getattr(exc, "strerror", None) or "it is not UTF-8"
-        raise AuthenticationFailed(f"cannot read the key file {path}: {reason}") from None
-
-
-def _run_key_command(command: str) -> str:
-    if not command.strip():
-        raise AuthenticationFailed("api_key.command is empty")
-    try:
-        done = subprocess.run(
-            shlex.split(command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False
-        )
-    except (OSError, ValueError, subprocess.TimeoutExpired) as exc:
-        raise AuthenticationFailed(f"the key command failed: {type(exc).__name__}: {command.split()[0]}") from None
-    if done.returncode != 0:
-        said = f": {done.stderr.strip()[:200]}" if done.stderr.strip() else ""
-        raise AuthenticationFailed(f"the key command exited with {done.returncode}{said}")
-    return done.stdout
-
-
-def _checked(secret: Secret, *, basic: bool) -> Secret:
-    """The key without blanks around it. A `user:password` that is encoded on its way may hold what a header may not."""
-    value = secret.value.strip()
-    if basic and ":" in value and value.isprintable():
-        return secret._replace(value=value)
-    if not value:
-        raise AuthenticationFailed(f"the key from {secret.source} is empty")
-    if not re.fullmatch(r"[\x21-\x7e]+", value):
-        raise AuthenticationFailed(f"the key from {secret.source} holds blanks, control or non-ASCII characters")
-    return secret._replace(value=value)
-
-
-def safer_scheme(url: str) -> str | None:
-    """The scheme that would hide what goes to a URL from those on the way; `None` where its own does."""
-    return {"http": "https", "ws": "wss", "grpc": "grpcs"}.get(url.partition("://")[0])
-
-
-def check_key_transport(url: str | None, secret: Secret | None, setup: ProviderSetup) -> None:
-    """Refuse to send a key in the clear to anything but loopback and private addresses."""
-    if secret is None or url is None or (safer := safer_scheme(url)) is None or setup.allow_http:
-        return
-    host = re.sub(r":\d+$", "", url.split("/")[2])
-    if not _is_private(host.strip("[]")):
-        raise UsageError(
-            f"refusing to send the key of {setup.config.id} over plain {url.partition(':')[0]} to {host}",
-            hint=f"use {safer}, or allow_http = true under [providers.{setup.config.id}]",
-        )
-
-
-def _is_private(host: str) -> bool:
-    from ipaddress import ip_address
-
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    return (getattr(address, "ipv4_mapped", None) or address).is_private

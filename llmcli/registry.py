@@ -80,7 +80,7 @@ _NAMING = "say provider/model (`llmcli providers`), or -p openai-compatible with
 
 def known_ids(config: Config) -> list[str]:
     """Every provider id: built-in, configured, and found in installed distributions."""
-    return list(dict.fromkeys([*BUILT_IN, *config.providers, *(name.rpartition(":")[2] for name in _plugin_ids())]))
+    return list(dict.fromkeys([*BUILT_IN, *_configured(config), *(name.rpartition(":")[2] for name in _plugin_ids())]))
 
 
 def load(
@@ -121,19 +121,16 @@ def load(
 def every(config: Config) -> Iterator[Listed]:
     """Every provider; no plugin is imported."""
     yield from (Listed(provider_id, "built-in") for provider_id in BUILT_IN)
-    for provider_id in config.providers:
-        if provider_id not in BUILT_IN:
-            yield listed(provider_id, config)
-    for name in _plugin_ids():
-        if name not in config.providers:
-            yield listed(name, config)
+    configured = _configured(config)
+    yield from (listed(provider_id, config) for provider_id in configured if provider_id not in BUILT_IN)
+    yield from (listed(name, config) for name in _plugin_ids() if name not in configured)
 
 
 def listed(provider_id: str, config: Config) -> Listed:
     """One of them."""
     if provider_id in BUILT_IN:
         return Listed(provider_id, "built-in")
-    if provider_id in config.providers:
+    if provider_id in _configured(config):
         try:
             adapter = provider_table(config, provider_id).get("adapter", provider_id)
         except ConfigurationError as exc:
@@ -177,7 +174,7 @@ def resolve(name: str | None, provider: str | None, config: Config) -> Target:
         )
     name = config.aliases.get(name, name)
     head, slash, model = name.partition("/")
-    if head in BUILT_IN or head in config.providers or _claims(head):
+    if head in BUILT_IN or head in _configured(config) or _claims(head):
         return Target(head, model or None)
     if slash or config.default in (None, name):
         near = nearest(head, [*known_ids(config), *config.aliases])
@@ -186,6 +183,11 @@ def resolve(name: str | None, provider: str | None, config: Config) -> Target:
             hint=f"did you mean {near}{slash}{model}?" if near else _NAMING,
         )
     return Target(resolve(config.default, None, config._replace(default=None)).provider, name)
+
+
+def _configured(config: Config) -> list[str]:
+    """The ids that the configuration has a table for, or a file that is broken."""
+    return list(dict.fromkeys([*config.providers, *config.broken]))
 
 
 def _import(path: str) -> type[Provider]:

@@ -40,6 +40,14 @@ class World:
         self.debug = False
         self.spinning = False
 
+    @property
+    def cache_directory(self) -> str | None:
+        """Where lists of models are kept; `None` where there is no home to have a cache in."""
+        cache, home = self.env.get("XDG_CACHE_HOME", ""), self.env.get("HOME", "")
+        if os.path.isabs(cache):  # the XDG specification has a relative one ignored
+            return f"{cache}/llmcli"
+        return f"{home}/.cache/llmcli" if os.path.isabs(home) else None
+
     def fence_stdout(self) -> None:
         """
         A plugin comes in: from now on descriptor 1 and `sys.stdout` lead to stderr, whoever writes there. Only where

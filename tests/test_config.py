@@ -1,6 +1,5 @@
-"""Files become one configuration, checked where it is used; and where keys come from."""
+"""Files become one configuration, checked where it is used."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,21 +7,16 @@ import pytest
 from llmcli.config import (
     Config,
     ProviderSetup,
-    Secret,
-    check_key_transport,
     check_url,
-    find_key,
-    key_file_is_loose,
     load,
     nearest,
     provider_setup,
 )
-from llmcli.errors import AuthenticationFailed, ConfigurationError, UsageError
-from llmcli.provider import ApiKey
+from llmcli.errors import ConfigurationError, UsageError
 from llmcli.providers.echo import Echo
 from llmcli.providers.openai import OpenAI
 from llmcli.providers.vendors import Azure, OpenAICompatible
-from llmcli.types import ProviderConfig, Timeouts
+from llmcli.types import Timeouts
 from tests.program import Program
 
 # --- files ----------------------------------------------------------------------------------------
@@ -166,118 +160,7 @@ def test_a_provider_may_have_base_urls_of_another_scheme() -> None:
         check_url("https://host/", "--base-url", ("wss", "ws"))
 
 
-# --- keys -----------------------------------------------------------------------------------------
-
-DECLARED = ApiKey(env=("OPENAI_API_KEY",), hint="https://keys.example")
-
-
-def key(
-    folder: Path, table: dict[str, str], env: dict[str, str], key_file: str | None = None, declared: ApiKey = DECLARED
-) -> Secret | None:
-    found = ProviderSetup(ProviderConfig("openai"), api_key=table, timeouts=Timeouts())
-    return find_key(found, declared, "openai", env, str(folder), key_file)
-
-
-def test_the_first_source_that_has_a_key_wins(tmp_path: Path) -> None:
-    """A flag, the environment, the command, the file of the table, and the key file of the configuration directory."""
-    (tmp_path / "keys").mkdir()
-    for name in ("flag", "table", "keys/openai"):
-        (tmp_path / name).write_text(f"of-{name}\n")
-    table = {"command": "echo of-command", "file": str(tmp_path / "table")}
-    env = {"OPENAI_API_KEY": "of-env"}
-
-    assert key(tmp_path, table, env, str(tmp_path / "flag")) == Secret(
-        "of-flag", f"--api-key-file {tmp_path}/flag", f"{tmp_path}/flag"
-    )
-    assert key(tmp_path, table, env) == Secret("of-env", "OPENAI_API_KEY")
-    assert key(tmp_path, table, {}) == Secret("of-command", "api_key.command")
-    del table["command"]
-    assert key(tmp_path, table, {}) == Secret("of-table", f"{tmp_path}/table", f"{tmp_path}/table")
-    assert key(tmp_path, {}, {}) == Secret("of-keys/openai", f"{tmp_path}/keys/openai", f"{tmp_path}/keys/openai")
-
-
-def test_a_variable_of_the_table_replaces_those_of_the_provider(tmp_path: Path) -> None:
-    env = {"MY_KEY": "mine", "OPENAI_API_KEY": "not this one"}
-
-    assert key(tmp_path, {"env": "MY_KEY"}, env) == Secret("mine", "MY_KEY")
-    with pytest.raises(AuthenticationFailed, match="no key for openai: MY_KEY is not set"):
-        key(tmp_path, {"env": "MY_KEY"}, {"OPENAI_API_KEY": "not this one"})
-
-
-def test_a_key_that_is_not_needed_need_not_be_there(tmp_path: Path) -> None:
-    assert key(tmp_path, {}, {}, declared=DECLARED._replace(required=False)) is None
-    with pytest.raises(AuthenticationFailed) as caught:
-        key(tmp_path, {}, {})
-    assert caught.value.message == "no key for openai: OPENAI_API_KEY is not set"
-    assert caught.value.hint == "get one at https://keys.example"
-
-
-def test_a_key_file_that_is_named_must_be_readable(tmp_path: Path) -> None:
-    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    for name, reason in (
-        ("missing", "No such file or directory"),
-        (".", "Is a directory"),
-        ("binary", "it is not UTF-8"),
-    ):
-        with pytest.raises(AuthenticationFailed, match=reason):
-            key(tmp_path, {}, {}, str(tmp_path / name))
-
-
-def test_a_secret_does_not_show_itself() -> None:
-    assert "hidden" not in repr(Secret("hidden", "OPENAI_API_KEY"))
-    assert "hidden" not in f"{[Secret('hidden', 'OPENAI_API_KEY')]}"
-
-
-@pytest.mark.parametrize(
-    ("mode", "loose"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True), (0o644, True)]
-)
-def test_a_key_file_is_loose_when_others_can_read_it(tmp_path: Path, mode: int, loose: bool) -> None:
-    path = tmp_path / "key"
-    path.touch()
-    os.chmod(path, mode)
-
-    assert key_file_is_loose(str(path)) is loose
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        None,
-        "https://api.example.com",
-        "http://localhost:1234/v1",
-        "http://api.localhost",
-        "http://127.0.0.1",
-        "http://127.9.9.9:80",
-        "http://[::1]:11434",
-        "http://10.1.2.3",
-        "http://172.16.0.1",
-        "http://192.168.1.5:8080/v1",
-        "http://[fd00::1]/v1",
-        "http://[::ffff:192.168.1.5]",
-    ],
-)
-def test_a_key_may_go_to_this_machine_and_its_own_network_in_the_clear(url: str | None) -> None:
-    check_key_transport(url, Secret("key", "X"), setup({}))
-
-
-@pytest.mark.parametrize(
-    "url", ["http://api.example.com", "http://8.8.8.8", "http://172.32.0.1", "http://localhost.example.com"]
-)
-def test_a_key_goes_nowhere_else_in_the_clear(url: str) -> None:
-    with pytest.raises(UsageError, match="refusing to send the key of openai over plain http"):
-        check_key_transport(url, Secret("key", "X"), setup({}))
-
-    check_key_transport(url, None, setup({}))
-    check_key_transport(url, Secret("key", "X"), setup({"allow_http": True}))
-
-
-def test_a_key_goes_into_the_clear_over_a_websocket_no_more_than_over_http() -> None:
-    with pytest.raises(UsageError, match="over plain ws to ws") as caught:
-        check_key_transport("ws://ws.example.com/v1", Secret("key", "X"), setup({}))
-
-    assert str(caught.value.hint).startswith("use wss")
-    check_key_transport("wss://ws.example.com/v1", Secret("key", "X"), setup({}))
-    check_key_transport("ws://127.0.0.1:8080", Secret("key", "X"), setup({}))
+# --- keys of a class -----------------------------------------------------------------------------
 
 
 def test_what_a_class_declares_is_known_in_its_table_only() -> None:
@@ -321,3 +204,40 @@ def test_a_mistake_is_blamed_on_the_file_that_has_it(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigurationError, match=r"state\.toml: unknown key chat\.retrys"):
         load(str(tmp_path))
+
+
+# --- a broken file hurts only what it is for ------------------------------------------------------
+
+
+def test_a_broken_file_of_a_provider_stops_that_provider_only(llmcli: Program) -> None:
+    llmcli.configure('default = "echo"')
+    (llmcli.config / "providers.d").mkdir()
+    (llmcli.config / "providers.d" / "acme.toml").write_text("[providers.acme\n")
+
+    assert llmcli("chat", "-n", "hi").out == b"hi"
+    done = llmcli("chat", "-n", "-m", "acme/large", "hi")
+    assert done.status == 3
+    assert "providers.d/acme.toml is not valid TOML" in done.err
+    assert "line 1" in done.err
+
+
+@pytest.mark.parametrize("name", ["config.toml", "state.toml"])
+def test_a_corrupt_file_of_everybody_s_stops_a_chat_and_is_never_ignored_silently(llmcli: Program, name: str) -> None:
+    llmcli.config.mkdir(parents=True)
+    (llmcli.config / name).write_text("default = \n")
+
+    done = llmcli("chat", "-n", "-m", "echo", "hi")
+    assert done.status == 3
+    assert f"{name} is not valid TOML" in done.err
+    assert llmcli("chat", "-n", "--no-config", "-m", "echo", "hi").out == b"hi"
+
+
+def test_who_wants_to_go_on_without_a_corrupt_file_is_told_of_it(folder: Path) -> None:
+    (folder / "config.toml").write_text("default = 3")
+
+    config = load(str(folder), lenient=True)
+
+    assert [problem.message for problem in config.problems] == [
+        f"{folder}/config.toml: default should be text, not a number"
+    ]
+    assert "second" in config.providers  # what other files say is there

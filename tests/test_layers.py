@@ -25,6 +25,8 @@ LAYERS = {
     "llmcli": 1,  # what a plugin imports
     "llmcli.provider": 1,
     "llmcli.config": 1,
+    "llmcli.keys": 1,
+    "llmcli.stored": 1,
     "llmcli.expressions": 1,
     "llmcli.transport": 1,
     "llmcli.output": 1,
@@ -57,9 +59,11 @@ OWNERS: dict[str, set[str]] = {
     "jmespath": {"llmcli.expressions"},
     "click": set(),  # typer carries its own copy, and does not catch what the other one raises
     "asyncio": set(),
+    "keyring": {"llmcli.keys"},
+    "tomli_w": {"llmcli.stored"},
 }
 
-ONLY_INSIDE_FUNCTIONS = {"rich"}
+ONLY_INSIDE_FUNCTIONS = {"rich", "keyring", "tomli_w"}
 
 # Where a function may import a module of ours, and why.
 LAZY = {

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from llmcli.answer import Call, native_call
-from llmcli.config import Config, Secret, check_key_transport, provider_setup
+from llmcli.config import Config, provider_setup
 from llmcli.deadlines import Deadlines
 from llmcli.errors import UsageError
+from llmcli.keys import Secret, check_key_transport
 from llmcli.provider import NativeCall
 from llmcli.providers.echo import Echo
 from llmcli.transport import Transport

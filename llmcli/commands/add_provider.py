@@ -3,13 +3,10 @@
 Layer 3.
 """
 
-import fcntl
 import os
 import re
-import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from llmcli.commands.setup import make_ready, read_config
@@ -18,6 +15,7 @@ from llmcli.errors import ConfigurationError, LlmError, UsageError
 from llmcli.expressions import ROOTS, Expression
 from llmcli.output import one_line
 from llmcli.registry import BUILT_IN, known_ids
+from llmcli.stored import write_table
 from llmcli.world import World
 
 _ID = r"[a-z0-9][a-z0-9._-]*"
@@ -199,59 +197,3 @@ def _read_line(world: World) -> str:
         line += byte
     world.write_stderr("\n")
     raise UsageError("the questions were not answered; nothing was written")
-
-
-# --- the file -------------------------------------------------------------------------------------
-
-
-def write_table(path: str, document: Table, *, replace: bool) -> None:
-    """
-    Write a TOML file whole or not at all, under a lock between processes. Raises `UsageError` when another process has
-    written it meanwhile and it is not to be replaced, `ConfigurationError` when it cannot be written.
-    """
-    import tomli_w
-
-    path = os.path.realpath(path)  # a link to a file elsewhere stays one
-    folder = os.path.dirname(path)
-    try:
-        text = tomli_w.dumps(document, multiline_strings=True)
-        if tomllib.loads(text) != document:  # a CR LF does not survive in a text of several lines
-            text = tomli_w.dumps(document)
-        data = text.encode()
-    except UnicodeEncodeError:
-        raise UsageError("what was said is not UTF-8") from None
-    with _blamed(path):
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        with _locked(f"{folder}/.lock"):
-            if os.path.exists(path) and not replace:
-                raise UsageError(f"{path} is there already", hint="--replace writes it anew")
-            _write_whole(path, data)
-
-
-@contextmanager
-def _blamed(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        raise ConfigurationError(f"cannot write {path}: {exc.strerror}") from exc
-
-
-@contextmanager
-def _locked(path: str) -> Iterator[None]:
-    with open(path, "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _write_whole(path: str, data: bytes) -> None:
-    """A temporary file beside it takes its place, so that a reader sees the old file or the new one."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

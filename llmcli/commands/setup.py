@@ -9,18 +9,17 @@ from typing import Any, NamedTuple
 
 from llmcli import registry
 from llmcli.answer import Call
-from llmcli.config import (
-    Config,
-    ProviderSetup,
+from llmcli.config import Config, ProviderSetup, load, provider_setup
+from llmcli.errors import LlmError, UsageError
+from llmcli.keys import (
     Secret,
     check_key_transport,
+    checked,
     find_key,
     key_file_is_loose,
-    load,
-    provider_setup,
     safer_scheme,
+    without_asking,
 )
-from llmcli.errors import LlmError, UsageError
 from llmcli.provider import ApiKey, HTTPProvider, Provider
 from llmcli.retry import RetryPolicy
 from llmcli.transport import Log, Transport, no_log, proxy_for
@@ -44,17 +43,17 @@ class Ready(NamedTuple):
         return self.provider.base_url if isinstance(self.provider, HTTPProvider) else self.setup.config.base_url
 
 
-def read_config(world: World, file: str | None, *, no_config: bool) -> Config:
+def read_config(world: World, file: str | None, *, no_config: bool, lenient: bool = False) -> Config:
     """
     The configuration that the flags choose, with `LLMCLI_MODEL` for its default. `--no-config` reads no file, not even
-    for keys.
+    for keys. With `lenient` a corrupt file is left out; `Config.problems` tells of it.
     """
     if no_config:
         if file is not None:
             raise UsageError("--config and --no-config exclude one another")
         config = Config()
     else:
-        config = load(world.directory, file or world.env.get("LLMCLI_CONFIG") or None)
+        config = load(world.directory, file or world.env.get("LLMCLI_CONFIG") or None, lenient=lenient)
     return config._replace(default=world.env.get("LLMCLI_MODEL") or config.default)
 
 
@@ -66,11 +65,12 @@ def make_ready(
     model: str | None = None,
     base_url: str | None = None,
     key_file: str | None = None,
+    key: Secret | None = None,
     need_key: bool = True,
     run_command: bool = True,
 ) -> Ready:
     """
-    Load a provider's class, configure it and find its key.
+    Load a provider's class, configure it and find its key, unless that is given.
 
     Raises `ConfigurationError`, `AuthenticationFailed` or `UsageError`. With `need_key=False` (a dry run) a missing
     key is no error; with `run_command=False` (a list) the key that a command would print is a missing one.
@@ -85,13 +85,17 @@ def make_ready(
         world.redactor.add_header(name)
     for part in (part for value in headers.values() for part in _secret_parts(value)):
         world.redactor.add(part)
-    secret = find_key(
-        setup if run_command else _without_command(setup),
-        declared if need_key else declared._replace(required=False),
-        cls.id,
-        world.env,
-        config.directory,
-        key_file,
+    secret = (
+        checked(key, declared)
+        if key is not None
+        else find_key(
+            setup if run_command else without_asking(setup),
+            declared if need_key else declared._replace(required=False),
+            cls.id,
+            world.env,
+            config.directory,
+            key_file,
+        )
     )
     if secret is not None:
         _hide(secret.value, declared, world)
@@ -143,10 +147,6 @@ def _secret_parts(value: str) -> Iterator[str]:
             yield part.partition("=")[2]
 
 
-def _without_command(setup: ProviderSetup) -> ProviderSetup:
-    return setup._replace(api_key={name: value for name, value in setup.api_key.items() if name != "command"})
-
-
 def _check_way(ready: Ready, secret: Secret, world: World) -> None:
     """Refuse to send a secret in the clear: over plain http to a public address, or to a proxy."""
     check_key_transport(ready.url, secret, ready.setup)
@@ -167,7 +167,7 @@ def _declared(cls: type[Provider], table: Mapping[str, Any]) -> Any:
     changes = {name: table[name] for name in ("header", "scheme", "query") if name in table}
     if "header" in changes and "scheme" not in changes:
         changes["scheme"] = ""
-    if any(name in table for name in ("env", "command", "file")):
+    if any(name in table for name in ("env", "command", "keyring", "file")):
         changes["required"] = True
     return cls.api_key._replace(**changes)
 
