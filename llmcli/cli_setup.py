@@ -259,7 +259,7 @@ def providers_login(
     "for id in openai groq; do llmcli providers logout $id; done"))  # fmt: skip
 def providers_logout(ctx: typer.Context, provider: _Id, config: Config = None, no_config: NoConfig = False) -> None:
     """Forget the key that `login` has kept."""
-    from llmcli.commands import login as command
+    from llmcli.commands import kept_key as command
 
     command.logout(provider, ctx.obj, config=config, no_config=no_config)
 

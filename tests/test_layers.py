@@ -35,6 +35,8 @@ LAYERS = {
     "llmcli.plugins": 2,
     "llmcli.guests": 2,
     "llmcli.plugin_import": 2,
+    "llmcli.plugin_source": 2,
+    "llmcli.installing": 2,
     "llmcli.registry": 2,
     "llmcli.providers": 2,
     "llmcli.testing": 2,

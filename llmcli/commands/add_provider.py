@@ -7,13 +7,14 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
+from llmcli.commands.asking import ask, can_ask
 from llmcli.commands.setup import make_ready, read_config
 from llmcli.config import Config, check_url, nearest
-from llmcli.errors import ConfigurationError, LlmError, UsageError
+from llmcli.errors import ConfigurationError, UsageError
 from llmcli.expressions import ROOTS, Expression
-from llmcli.output import one_line
 from llmcli.registry import BUILT_IN, known_ids
 from llmcli.stored import write_table
 from llmcli.world import World
@@ -75,7 +76,7 @@ def run(arguments: Arguments, world: World) -> None:
     path = f"{world.directory}/providers.d/{arguments.id}.toml"
     settings = read_config(world, arguments.config, no_config=arguments.no_config)
     _check_free(arguments, path, settings)
-    if arguments.base_url is None and not arguments.set and world.is_tty(world.stdin) and world.is_tty(world.stderr):
+    if arguments.base_url is None and not arguments.set and can_ask(world):
         arguments = _asked(arguments, settings, world)
     table = _table(arguments)
     changed = settings._replace(
@@ -157,25 +158,13 @@ def _asked(arguments: Arguments, settings: Config, world: World) -> Arguments:
             continue
         if question.for_adapter not in (None, arguments.adapter):
             continue
-        said: dict[str, Any] = {question.field: _ask(question, settings, world) or None}
+        check = partial(_check_answer, question.field, settings)
+        said: dict[str, Any] = {question.field: ask(world, question.text, question.default, check) or None}
         arguments = arguments._replace(**said)
     return arguments
 
 
-def _ask(question: _Question, settings: Config, world: World) -> str:
-    default = f" [{question.default}]" if question.default else ""
-    while True:
-        world.write_stderr(f"{one_line(question.text)}{default}: ")
-        answer = _read_line(world) or question.default
-        try:
-            _check_answer(question.field, answer, settings)
-        except LlmError as exc:
-            world.say(f"  {exc.message}" + (f" ({exc.hint})" if exc.hint else ""))
-        else:
-            return answer
-
-
-def _check_answer(field: str, answer: str, settings: Config) -> None:
+def _check_answer(field: str, settings: Config, answer: str) -> None:
     """Raise the error for an answer that cannot be, while its question is still there to be asked again."""
     if field == "adapter" and answer not in known_ids(settings):
         near = nearest(answer, known_ids(settings))
@@ -186,14 +175,3 @@ def _check_answer(field: str, answer: str, settings: Config) -> None:
         raise UsageError("that is no name of an environment variable; the key itself is not asked for")
     if field in ("request", "content"):
         Expression(answer, "it", roots=ROOTS if field == "request" else None)
-
-
-def _read_line(world: World) -> str:
-    """One line of stdin, unbuffered, so that the next question finds the rest."""
-    line = bytearray()
-    while byte := os.read(world.stdin or 0, 1):
-        if byte == b"\n":
-            return line.decode("utf-8", "replace").strip()
-        line += byte
-    world.write_stderr("\n")
-    raise UsageError("the questions were not answered; nothing was written")

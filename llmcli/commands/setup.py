@@ -78,7 +78,7 @@ def make_ready(
     cls = registry.load(provider_id, config, world.env, world.fence_stdout)
     setup = provider_setup(config, provider_id, cls, world.env, model=model, base_url=base_url)
     provider = cls(setup.config)
-    declared = _declared(cls, setup.api_key)
+    declared = declared_key(cls, setup.api_key)
     provider.api_key = declared  # the table may send the key into another header
     headers = _secret_headers(setup)
     for name in (declared.header, *headers):
@@ -163,8 +163,9 @@ def _check_way(ready: Ready, secret: Secret, world: World) -> None:
         )
 
 
-def _declared(cls: type[Provider], table: Mapping[str, Any]) -> Any:
-    changes = {name: table[name] for name in ("header", "scheme", "query") if name in table}
+def declared_key(cls: type[Provider], table: Mapping[str, Any]) -> ApiKey:
+    """How a provider takes its key, with what its `api_key` table says of that."""
+    changes: dict[str, Any] = {name: table[name] for name in ("header", "scheme", "query") if name in table}
     if "header" in changes and "scheme" not in changes:
         changes["scheme"] = ""
     if any(name in table for name in ("env", "command", "keyring", "file")):
