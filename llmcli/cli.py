@@ -150,10 +150,11 @@ class _Commands(Group):
                 formatter.write_dl(rows)
 
 
-def command_line(first: str | None = None) -> typer.Typer:
+def command_line(first: str | None = None, columns: int = 80) -> typer.Typer:
     """
-    The commands that a command line with this first word can mean: all of them, or `chat` alone. typer builds the
-    parser of every command that it is given, and a call in a loop should pay for its own only.
+    The commands that a command line with this first word can mean: one of ours, or all of them. typer builds the
+    parser of every command that it is given, and a call in a loop should pay for its own only. `columns`: how wide a
+    help may be, for which typer itself takes no less than 50.
     """
     app = typer.Typer(
         name="llmcli",
@@ -169,7 +170,7 @@ def command_line(first: str | None = None) -> typer.Typer:
         rich_markup_mode=None,
         add_completion=False,
         no_args_is_help=True,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["-h", "--help"], "terminal_width": max(20, min(columns, 80) - 2)},
     )
     app.callback(invoke_without_command=True)(root)
     app.command(cls=_Chat, epilog=_CHAT_EPILOG)(chat)
@@ -187,7 +188,7 @@ def run(argv: list[str], *, started: float, stdin: int | None = 0) -> int:
         world.stdout = os.dup(1)  # which no plugin knows
         sys.stdout = io.TextIOWrapper(Printed(Stdout()), encoding="utf-8", write_through=True)
         first = argv[0] if argv else None
-        command = cast(_Commands, get_command(command_line(first)))
+        command = cast(_Commands, get_command(command_line(first, world.columns())))
         if first is not None and first not in command.commands and not first.startswith("-"):
             status = _run_plugin(first, argv[1:], world)
             if status is not None:
@@ -241,8 +242,13 @@ def _usage_error(exc: typer.TyperException) -> UsageError:
     context = getattr(exc, "ctx", None)
     command = context.command_path if context else "llmcli"
     hint = f"see `{command} --help`"
-    if "No such option" in text and command == "llmcli chat":
-        hint = 'a prompt that begins with `-` is written after `--`: llmcli chat -- "$prompt"'
+    if option := getattr(exc, "option_name", None):
+        from llmcli.config import nearest
+
+        near = nearest(option, exc.possibilities or ())  # type: ignore[attr-defined]  # of NoSuchOption
+        text = f"no such option: {option}" + (f"; did you mean {near}?" if near else "")
+        if command == "llmcli chat":
+            hint = 'a prompt that begins with `-` is written after `--`: llmcli chat -- "$prompt"'
     return UsageError(text.rstrip(".").replace("\n", " "), hint=hint)
 
 

@@ -18,6 +18,8 @@ Color = Annotated[
     typer.Option("--color", envvar="LLMCLI_COLOR", help="Colour; NO_COLOR is honoured."),
 ]
 
+_TWO_COLUMNS = 60
+_SENTENCE = 100  # characters
 STATUSES = "Exit statuses: 0 is all well; `llmcli --help` lists the others, docs/exit-status.md explains them."
 
 
@@ -47,7 +49,8 @@ class _Grouped:
         for name, records in groups.items():
             if records:
                 with formatter.section(name):
-                    formatter.write_dl(records)
+                    # Where a line has no room for two columns, what an option means stands below it.
+                    formatter.write_dl(records, col_max=30 if formatter.width >= _TWO_COLUMNS else 6)
 
 
 class Command(_Grouped, TyperCommand):
@@ -55,7 +58,13 @@ class Command(_Grouped, TyperCommand):
 
 
 class Group(_Grouped, TyperGroup):
-    """A command that has commands of its own, which come first in its help."""
+    """A command that has commands of its own, which come first in its help, each with its first sentence."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """See typer, which would cut the sentences that are too long for a line."""
+        rows = [(name, self.commands[name].get_short_help_str(_SENTENCE)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """See `_Grouped`."""
