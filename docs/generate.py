@@ -5,21 +5,29 @@ says which are out of date and exits 1.
 
 import re
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from llmcli import registry
 from llmcli.config import API_KEY_KEYS, CHAT_KEYS, PROVIDER_KEYS, SETTING_KEYS, TIMEOUT_KEYS, TOP_KEYS, Config, Key
 from llmcli.errors import EXIT_STATUSES
+from llmcli.provider import Provider
 
 HERE = Path(__file__).parent
+PLUGINS = HERE.parent / "plugins"
 WORDS = {str: "text", int: "number", float: "number", bool: "true / false", list: "list", dict: "table"}
 
 
 def main() -> int:
     """Write or check every generated page."""
     stale = []
-    pages = {"exit-status.md": exit_status(), "configuration.md": configuration(), "any-api.md": any_api()}
+    pages = {
+        "exit-status.md": exit_status(),
+        "configuration.md": configuration(),
+        "providers.md": providers(),
+        "any-api.md": any_api(),
+    }
     for name, text in pages.items():
         path = HERE / name
         if path.exists() and path.read_text() == text:
@@ -57,6 +65,16 @@ def configuration() -> str:
     )
 
 
+def providers() -> str:
+    """The page of the providers: those that are built in, and the packages that add more."""
+    classes = [registry.load(provider_id, Config()) for provider_id in registry.BUILT_IN]
+    return (
+        PROVIDERS_PAGE.replace("BUILT_IN_ROWS", "\n".join(map(_provider_row, classes)))
+        .replace("PACKAGE_ROWS", "\n".join(_package_rows()))
+        .replace("ONE_BY_ONE", "\n\n".join(map(_one_provider, classes)))
+    )
+
+
 def any_api() -> str:
     """The page about tables, with each example as it is in its file: a comment names the file, the block follows."""
 
@@ -69,9 +87,58 @@ def any_api() -> str:
 
 def _rows(keys: Mapping[str, Key]) -> str:
     return "\n".join(
-        f"| `{name}` | {' or '.join(dict.fromkeys(WORDS[kind] for kind in key.types))} | {key.help} |"
+        f"| `{name}` | {' or '.join(dict.fromkeys(WORDS[kind] for kind in key.types))} | {_plain(key.help)} |"
         for name, key in keys.items()
     )
+
+
+def _provider_row(cls: type[Provider]) -> str:
+    url = f"`{cls.default_base_url}`" if cls.default_base_url else "-"
+    return f"| [`{cls.id}`](#{cls.id}) | {cls.name} | {url} | {', '.join(cls.capabilities.names())} |"
+
+
+def _one_provider(cls: type[Provider]) -> str:
+    """All of one, a line for each fact that there is. Keys of the configuration stand with the class that has them."""
+    key = cls.api_key
+    own = vars(cls).get("config_keys", ())
+    sources = " or ".join(f"`{name}`" for name in key.env)
+    facts = {
+        "Address": _address(cls),
+        f"Key ({'needed' if key.required else 'if it wants one'})": sources if key.required or sources else "",
+        "Where to get one" if key.required else "About the key": _linked(key.hint),
+        "Default model": f"`{cls.default_model}`" if cls.default_model else "",
+        "Its own keys of the configuration": ", ".join(f"`{name}`" for name in own),
+        "Its own options": ", ".join(f"`{name}`" for name in cls.options or ()),
+    }
+    lines = [f"- {name}: {fact}" for name, fact in facts.items() if fact]
+    return "\n".join([f"### {cls.id}", "", f"{cls.name}.", "", *lines, *(f"- {_plain(quirk)}" for quirk in cls.quirks)])
+
+
+def _address(cls: type[Provider]) -> str:
+    known = f"`{cls.default_base_url}`" if cls.default_base_url else ""
+    moved = " or ".join(f"`{name}`" for name in cls.base_url_env)
+    if known and moved:
+        return f"{known}, or that in {moved}"
+    return known or (f"that in {moved}" if moved else "")
+
+
+def _linked(hint: str) -> str:
+    """A hint with its address as a link, and nothing in it that Markdown would take for its own."""
+    return re.sub(r"https://[^\s,]+[^\s,.]", r"<\g<0>>", _plain(hint))
+
+
+def _plain(text: str) -> str:
+    """A sentence of the code without what Markdown would take for HTML; what stands in backquotes is left alone."""
+    return re.sub(r"`[^`]*`|<", lambda found: "&lt;" if found[0] == "<" else found[0], text)
+
+
+def _package_rows() -> Iterator[str]:
+    """The packages of `plugins/`, as their metadata tells of them."""
+    for file in sorted(PLUGINS.glob("*/pyproject.toml")):
+        project = tomllib.loads(file.read_text("utf-8"))["project"]
+        ids = ", ".join(f"`{name}`" for name in project["entry-points"]["llmcli.providers"])
+        what = re.sub(r",? for llmcli$", "", project["description"])
+        yield f"| `{project['name']}` | {ids} | {what} |"
 
 
 def _own_keys() -> list[str]:
@@ -84,7 +151,7 @@ def _own_keys() -> list[str]:
                 continue
             told.add((name, key.help))
             env = ", ".join(f"`{variable}`" for variable in key.env) or "-"
-            rows.append(f"| `{provider_id}` | `{name}` | {WORDS[key.type]} | {env} | {key.help} |")
+            rows.append(f"| `{provider_id}` | `{name}` | {WORDS[key.type]} | {env} | {_plain(key.help)} |")
     return rows
 
 
@@ -92,9 +159,53 @@ def _nested_tables() -> Iterator[str]:
     """The tables of a provider made of tables, key by key."""
     for name, key in registry.load("http", Config()).config_keys.items():
         if key.keys is not None:
-            rows = "\n".join(f"| `{inner}` | {told.help} |" for inner, told in key.keys.items())
+            rows = "\n".join(f"| `{inner}` | {_plain(told.help)} |" for inner, told in key.keys.items())
             yield f"#### `[providers.ID.{name}]`\n\n{key.help}\n\n| key | meaning |\n|---|---|\n{rows}"
 
+
+PROVIDERS_PAGE = """\
+# Providers
+
+Written by `docs/generate.py` from the code. `llmcli providers` lists them as they are on your machine, with those that
+you have added and those of packages; `llmcli providers show ID` tells all of one, with its settings and where its key
+comes from.
+
+```sh
+llmcli providers
+llmcli providers --capability tools
+llmcli providers show openai
+```
+
+## Built in
+
+| id | name | base URL | capabilities |
+|---|---|---|---|
+BUILT_IN_ROWS
+
+Capabilities are those of the API; a single model may have less. `--base-url URL`, or `base_url` in the
+[configuration](configuration.md#providersid), says another address. A server that speaks OpenAI's chat completions and
+is not in the table becomes a provider of its own by one line:
+
+```sh
+llmcli providers add work --base-url https://llm.example.com/v1 --default-model large
+llmcli chat -m work "hello"
+```
+
+## Packages
+
+Each adds providers to llmcli when it is installed beside it; `chat -m` with the id of one that is not installed says
+how. They stand in the folder `plugins` of the repository, with a README each.
+
+| package | ids | what it speaks to |
+|---|---|---|
+PACKAGE_ROWS
+
+An API that is not here at all: [your own provider](your-own-provider.md).
+
+## One by one
+
+ONE_BY_ONE
+"""
 
 EXIT_STATUS_PAGE = """\
 # Exit statuses
@@ -172,6 +283,19 @@ and is never written by llmcli. Files in
 `providers.d/` and `state.toml` beside it are read after it, in this order. No file of the current directory is read,
 and no `.env`. `--config FILE` reads another file instead of `config.toml`; `--no-config` reads none.
 
+What commands write, they say, and they write it whole or not at all; a file of theirs that cannot be read is never
+written over. One that is broken hurts only its own provider.
+
+| file | holds | written by |
+|---|---|---|
+| `config.toml` | whatever you like | you |
+| `providers.d/ID.toml` | `[providers.ID]` | `providers add`, `providers login` with `--key-command` or `--keyring` |
+| `state.toml` | `default`, `[aliases]` | `providers use`, `models alias` |
+| `keys/ID` | a key, for your eyes only | `providers login` |
+| `models/*` in `$XDG_CACHE_HOME/llmcli` (`~/.cache/llmcli`) | names of models, for completion | `models refresh` |
+
+`providers remove`, `providers logout` and `models alias --remove` undo it.
+
 What wins: a flag, then an `LLMCLI_*` variable, then the files, then the variables that a provider's ecosystem has
 (`OPENAI_BASE_URL`, `OLLAMA_HOST`), then the provider's defaults. An unknown key is an error with the nearest known
 one; tables of providers that are not used are not looked at.
@@ -213,7 +337,7 @@ PROVIDER_ROWS
 ### `api_key`
 
 A key is bound to its provider: a table gets only the key that it (or `--api-key-file`) names. In order: the flag, the
-environment, `command`, `file`, and `keys/ID` in the configuration directory.
+environment, `command`, the keyring, `file`, and the file `keys/ID` that `providers login` writes.
 
 | key | type | meaning |
 |---|---|---|

@@ -4,7 +4,7 @@ shell, what it prints compared with what the page says.
 
 Before a block on the page, `<!-- write FILE -->` makes it a file, `append` puts it at the end of one, and `change` puts
 it in the place of the line that begins with the same word; a block of a console is typed as it stands. `...` in what
-is printed stands for anything: on a line of its own for any lines, else for any characters of a line.
+is printed stands for anything (see `pages.says`).
 """
 
 import os
@@ -18,14 +18,12 @@ from typing import NamedTuple
 import pytest
 
 from tests.packages import Environment
+from tests.pages import DOCS, blocks, says, typed
 from tests.program import PATIENCE
 
-DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "your-own-provider.md").read_text("utf-8")
 PORT, HOME = "8765", "/home/ann"  # as the page has them
 SERVER = "another terminal"
-ANY_LINES = r"(?:.*\n)*?"
-BLOCK = re.compile(r"(?:<!-- (?P<caption>[^>]+) -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 class Step(NamedTuple):
@@ -39,15 +37,13 @@ class Step(NamedTuple):
 
 def steps() -> Iterator[Step]:
     """All that the page says to do, in its order."""
-    for block in BLOCK.finditer(PAGE):
-        line = PAGE.count("\n", 0, block.start("text")) + 1
-        act, _, file = (block["caption"] or "run").partition(" ")
-        if block["kind"] != "console":
-            yield Step(line, act, file, block["text"])
+    for block in blocks(PAGE):
+        act, _, file = (block.caption or "run").partition(" ")
+        if block.kind != "console":
+            yield Step(block.line, act, file, block.text)
             continue
-        for typed in re.split(r"^\$ ", block["text"], flags=re.MULTILINE)[1:]:
-            command, _, printed = typed.partition("\n")
-            yield Step(line, "serve" if block["caption"] == SERVER else "run", command, printed)
+        for command, printed in typed(block.text):
+            yield Step(block.line, "serve" if block.caption == SERVER else "run", command, printed)
 
 
 STEPS = list(steps())
@@ -143,25 +139,13 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
         follower.close()
 
 
-def pattern(text: str) -> str:
-    """The regular expression of what the page says is printed."""
-    lines = text.splitlines()
-    return "".join(ANY_LINES if line == "..." else f"{re.escape(line)}\n".replace(r"\.\.\.", ".*") for line in lines)
-
-
-def shown(text: str) -> str:
-    """A text as a terminal leaves it: the next prompt stands on a line of its own."""
-    return text.rstrip() + "\n" if text.strip() else ""
-
-
 @pytest.mark.parametrize("at", range(len(STEPS)), ids=[f"line {step.line}: {step.act} {step.what}" for step in STEPS])
 def test_the_tutorial_says_what_happens(printed: list[str], at: int) -> None:
     expected = STEPS[at].text if STEPS[at].act in ("run", "serve") else ""
-    as_expected = re.fullmatch(pattern(expected), shown(printed[at]))
 
-    assert as_expected, f"it printed:\n{printed[at]}\nthe page says:\n{expected}"
+    assert says(expected, printed[at]), f"it printed:\n{printed[at]}\nthe page says:\n{expected}"
 
 
 def test_everything_on_the_page_that_can_be_followed_is() -> None:
     assert {step.act for step in STEPS} == {"serve", "run", "write", "append", "change"}
-    assert PAGE.count("\n```") == 2 * len(BLOCK.findall(PAGE))
+    assert PAGE.count("\n```") == 2 * len(list(blocks(PAGE)))
