@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ _PROMPT = "why is the sky blue?"
 _STDIN_SIZE = 50 * _MB
 _SMALL, _LARGE = 10 * _MB, 1024 * _MB  # answers whose peak memory should be the same
 _RATE_TOKENS = 100_000
+_TAB = 0.03  # seconds that a TAB may take
 
 
 # The format that the mock server speaks, as a table.
@@ -96,6 +97,14 @@ class Bench:
             for start in range(0, size, len(text)):
                 file.write(text[: size - start])
         return path
+
+    def keep_lists(self, providers: Sequence[str], models: int) -> None:
+        """Lists of models as `llmcli models refresh` keeps them."""
+        folder = os.path.join(self._folder, ".cache", "llmcli", "models")
+        os.makedirs(folder)
+        for provider in providers:
+            with open(os.path.join(folder, f"{provider}.txt"), "w") as file:
+                file.writelines(f"{provider}/vendor/model-{number}-instruct\n" for number in range(models))
 
     def command(self, *argv: str) -> Command:
         """A command that reads nothing and may write anything."""
@@ -179,14 +188,28 @@ def version(bench: Bench) -> Row:
 
 def tab(bench: Bench) -> Row:
     """Wall time of a whole bash that completes an option of chat, beside `llmcli --version`."""
+    found = _tab(bench, "llmcli chat --fo", 1)
+    return _row("a TAB in bash, beside `llmcli --version`: wall", found, "{:.0f} ms", 1e3, 1.0)
+
+
+def tab_model(bench: Bench) -> Row:
+    """The same for a model, of which there are 2,000, of a provider that has 200 of them."""
+    bench.keep_lists([f"provider-{number}" for number in range(10)], 200)
+    found = _tab(bench, "llmcli chat -m provider-9/vendor/", 200)
+    row = _row("the same for a model, of 2,000: wall", found, "{:.1f} ms", 1e3, 1.0)
+    return row._replace(aim=f"{_TAB * 1e3:.0f} ms", reached=found.ours <= _TAB)
+
+
+def _tab(bench: Bench, line: str, offered: int) -> Comparison:
+    *before, last = line.split()
     script = (
-        f"source {_COMPLETION}; COMP_WORDS=(llmcli chat --fo); COMP_CWORD=2; _llmcli; "
-        '[ "${COMPREPLY[*]}" = --format ]'
+        f"source {_COMPLETION}; COMP_LINE='{line}' COMP_POINT={len(line)}; "
+        f"COMP_WORDS=({line}) COMP_CWORD={len(before)}; _llmcli llmcli {last} {before[-1]}; "
+        f"(( ${{#COMPREPLY[@]}} == {offered} ))"
     )
     ours = bench.command("/bin/bash", "-c", script)
-    return _wall(
-        "a TAB in bash, beside `llmcli --version`", ours, bench.command(f"{_BIN}/llmcli", "--version"), 1.0, bench
-    )
+    version = bench.command(f"{_BIN}/llmcli", "--version")
+    return compare(lambda: run(ours).wall, lambda: run(version).wall, bench.runs)
 
 
 def tokens_10k(bench: Bench) -> Row:
@@ -251,6 +274,7 @@ ROWS: dict[str, Callable[[Bench], Row]] = {
     "https": one_shot_https,
     "version": version,
     "tab": tab,
+    "tab-model": tab_model,
     "tokens-10k": tokens_10k,
     "tokens-100k": tokens_100k,
     "declarative": declarative,
