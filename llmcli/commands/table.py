@@ -1,53 +1,140 @@
 """
 Rows as text: aligned columns on a terminal, tab-separated lines in a pipe. Layer 3.
+
+What counts on a terminal are its cells: a Chinese character or an emoji fills two, an accent of its own none.
 """
 
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from llmcli.output import one_line
 
+Row = Mapping[str, Any]
 
-def as_table(
-    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, width: int | None, spare: Sequence[str] = ()
-) -> str:
+_GAP = "  "
+_INDENT = "  "
+_WIDENS = "\ufe0f"  # asks for the sign before it as an emoji
+
+
+def as_table(rows: Sequence[Row], columns: Sequence[str], *, width: int | None, spare: Sequence[str] = ()) -> str:
     """
-    One line a row. On a terminal (`width` columns) with a heading and aligned, without as many of the `spare` columns
-    as do not fit; in a pipe (`None`) tab-separated without a heading, so that `cut`, `grep` and `fzf` work. A row's
-    `problem` stands at its end.
+    One line a row. On a terminal (`width` columns) with a heading and aligned: without as many of the `spare` columns
+    as do not fit, and with the longest cells cut when that is not enough; what a row says of its `problem` stands
+    below it. In a pipe (`None`) tab-separated without a heading and never cut, so that `cut`, `grep` and `fzf` work; a
+    `problem` is the last cell.
     """
     if width is None:
-        cells = [[_cell(row.get(column)) for column in columns] + _problem(row) for row in rows]
-        return "".join("\t".join(line) + "\n" for line in cells)
-    for dropped in range(len(spare) + 1):
-        text = _aligned(rows, [column for column in columns if column not in spare[:dropped]])
-        if max(map(len, text.splitlines()), default=0) <= width:
+        return "".join("\t".join(_shown(row, columns) + _problem(row)) + "\n" for row in rows)
+    table = {column: _column(column, rows) for column in columns}
+    for name in spare:
+        if _total([_widest(texts) for texts in table.values()]) <= width:
             break
-    return text
+        table.pop(name, None)
+    widths = _fitted([_widest(texts) for texts in table.values()], width)
+    heading, *lines = (_line(texts, widths) for texts in zip(*table.values(), strict=True))
+    rest = (f"{line}\n" for row, first in zip(rows, lines, strict=True) for line in (first, *_below(row, width)))
+    return "".join((f"{heading}\n", *rest))
 
 
-def _aligned(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    cells = [[_cell(row.get(column)) for column in columns] + _problem(row) for row in rows]
-    heading = [column.upper().replace("_", " ") for column in columns]
-    widths = [max(len(line[at]) for line in [heading, *cells]) for at in range(len(columns))]
-    return "".join(
-        "  ".join(
-            [*(text.ljust(width) for text, width in zip(line, widths, strict=False)), *line[len(columns) :]]
-        ).rstrip()
-        + "\n"
-        for line in [heading, *cells]
-    )
+def cells(text: str) -> int:
+    """How many columns of a terminal a text fills."""
+    return len(text) if text.isascii() else sum(map(_cells_of, text))
+
+
+def cut(text: str, width: int) -> str:
+    """The text, or as much of it as fits into so many columns, with `…` for the rest."""
+    if cells(text) <= width:
+        return text
+    return text[: _fitting(text, width - 1)] + "…"
+
+
+def padded(text: str, width: int) -> str:
+    """The text with blanks behind it, so that it fills so many columns."""
+    return text + " " * (width - cells(text))
+
+
+def folded(text: str, width: int) -> Iterator[str]:
+    """The words of a text in lines of so many columns; a word that is longer is broken."""
+    line = ""
+    for word in text.split():
+        if line and cells(line) + 1 + cells(word) > width:
+            yield line
+            line = ""
+        line = f"{line} {word}" if line else word
+        while cells(line) > width:
+            at = max(1, _fitting(line, width))
+            yield line[:at]
+            line = line[at:]
+    if line:
+        yield line
+
+
+def _cells_of(sign: str) -> int:
+    if sign == _WIDENS:
+        return 1
+    if unicodedata.category(sign) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(sign) in "WF" else 1
+
+
+def _fitting(text: str, width: int) -> int:
+    """How many signs of a text fill no more than so many columns."""
+    used = 0
+    for at, sign in enumerate(text):
+        used += _cells_of(sign)
+        if used > width:
+            return at
+    return len(text)
+
+
+# --- the parts of a table -------------------------------------------------------------------------
+
+
+def _shown(row: Row, columns: Sequence[str]) -> list[str]:
+    return [_cell(row.get(column)) for column in columns]
+
+
+def _column(name: str, rows: Sequence[Row]) -> list[str]:
+    """The heading of a column and its cells."""
+    return [name.upper().replace("_", " "), *(_cell(row.get(name)) for row in rows)]
+
+
+def _widest(texts: Sequence[str]) -> int:
+    return max(map(cells, texts))
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
+
+
+def _fitted(widths: list[int], width: int) -> list[int]:
+    """The widths of columns of which the widest give way until all fit."""
+    while _total(widths) > width and max(widths) > 1:
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def _line(texts: Sequence[str], widths: Sequence[int]) -> str:
+    """One line; what is cut is cut here."""
+    return _GAP.join(padded(cut(text, width), width) for text, width in zip(texts, widths, strict=True)).rstrip()
+
+
+def _below(row: Row, width: int) -> Iterator[str]:
+    """The lines below a row."""
+    for problem in _problem(row):
+        yield from (f"{_INDENT}{line}" for line in folded(problem, max(1, width - len(_INDENT))))
 
 
 def _cell(value: Any) -> str:
-    if value is None or value == []:
+    if value is None or value == [] or value == ():
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return ",".join(str(item) for item in value)
+        return one_line(",".join(str(item) for item in value))
     return one_line(str(value))
 
 
-def _problem(row: Mapping[str, Any]) -> list[str]:
+def _problem(row: Row) -> list[str]:
     return [f"! {one_line(str(row['problem']))}"] if row.get("problem") else []
