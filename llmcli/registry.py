@@ -64,15 +64,21 @@ class Target(NamedTuple):
 
 class Listed(NamedTuple):
     """
-    A provider as it is listed without being imported: its id and where it comes from. `guest` says that a plugin
-    speaks to it; then `name` is what the plugin's distribution says of itself, and `problem` what its metadata shows.
+    A provider as it is listed without being imported: its id and where it comes from. `plugin` is the one that speaks
+    to it, if one does; then `name` is what the plugin's distribution says of itself. `problem` is what its metadata
+    shows, or its table in the configuration.
     """
 
     id: str
     origin: str
-    guest: bool = False
+    plugin: "Plugin | None" = None
     name: str | None = None
     problem: str | None = None
+
+    @property
+    def guest(self) -> bool:
+        """Whether a plugin speaks to it."""
+        return self.plugin is not None
 
 
 _NAMING = "say provider/model (`llmcli providers`), or -p openai-compatible with --base-url"
@@ -80,7 +86,7 @@ _NAMING = "say provider/model (`llmcli providers`), or -p openai-compatible with
 
 def known_ids(config: Config) -> list[str]:
     """Every provider id: built-in, configured, and found in installed distributions."""
-    return list(dict.fromkeys([*BUILT_IN, *_configured(config), *(name.rpartition(":")[2] for name in _plugin_ids())]))
+    return list(dict.fromkeys([*BUILT_IN, *in_files(config), *(name.rpartition(":")[2] for name in _plugin_ids())]))
 
 
 def load(
@@ -92,8 +98,8 @@ def load(
     """
     The class of a provider. `before_guest` is called before a plugin's code is run.
 
-    Raises `ConfigurationError` for an unknown id (with the nearest one), one that several plugins claim, or a broken
-    plugin.
+    Raises `ConfigurationError` for an unknown id (with the nearest one, or what would install it), one that several
+    plugins claim, or a broken plugin.
     """
     adapter = provider_table(config, provider_id).get("adapter", provider_id)
     if adapter in BUILT_IN:
@@ -105,23 +111,43 @@ def load(
         plugin = plugins.the_one(claims)
         before_guest()
         return plugin_import.provider_class(plugin, env, adapter if adapter == provider_id else plugin.id)
+    where = f"providers.{provider_id}.adapter: " if adapter != provider_id else ""
+    _refuse_absent(adapter, where)
     if adapter == provider_id and provider_id in config.providers:
         raise ConfigurationError(
             f"{config.sources.get(provider_id, '')}: providers.{provider_id} has no adapter",
             hint='adapter = "openai-compatible" speaks to most services; it may be the id of any provider',
         )
-    near = nearest(adapter, known_ids(config))
-    where = f"providers.{provider_id}.adapter: " if adapter != provider_id else ""
+    near = _nearest(adapter, config)
     raise ConfigurationError(
         f"{where}unknown provider {adapter!r}",
         hint=f"did you mean {near}? `llmcli providers` lists them all" if near else "`llmcli providers` lists them all",
     )
 
 
+def _refuse_absent(name: str, where: str = "") -> None:
+    """Raise for an id that a plugin of this project would provide, with the line that installs it."""
+    from llmcli import installing
+
+    distribution = installing.package(name)
+    if distribution is not None:
+        raise ConfigurationError(
+            f"{where}{name} is a provider of the plugin {distribution}, which is not installed",
+            hint=installing.line(distribution, installing.here()),
+        )
+
+
+def _nearest(name: str, config: Config, *more: str) -> str | None:
+    """The id that a mistyped one was probably meant to be; it may be one that can be installed."""
+    from llmcli import installing
+
+    return nearest(name, [*known_ids(config), *more, *installing.PACKAGES])
+
+
 def every(config: Config) -> Iterator[Listed]:
     """Every provider; no plugin is imported."""
     yield from (Listed(provider_id, "built-in") for provider_id in BUILT_IN)
-    configured = _configured(config)
+    configured = in_files(config)
     yield from (listed(provider_id, config) for provider_id in configured if provider_id not in BUILT_IN)
     yield from (listed(name, config) for name in _plugin_ids() if name not in configured)
 
@@ -130,17 +156,34 @@ def listed(provider_id: str, config: Config) -> Listed:
     """One of them."""
     if provider_id in BUILT_IN:
         return Listed(provider_id, "built-in")
-    if provider_id in _configured(config):
+    if provider_id in in_files(config):
         try:
             adapter = provider_table(config, provider_id).get("adapter", provider_id)
         except ConfigurationError as exc:
             return Listed(provider_id, "configuration", problem=exc.message)
-        return Listed(provider_id, "configuration", guest=adapter not in BUILT_IN and bool(_claims(adapter)))
+        spoken = [] if adapter in BUILT_IN else _claims(adapter)
+        return Listed(provider_id, "configuration", spoken[0] if spoken else None)
     claims = _claims(provider_id)
     if not claims:
         return Listed(provider_id, "unknown")
     origin = ", ".join(plugin.origin for plugin in claims)
-    return Listed(provider_id, origin, guest=True, name=claims[0].summary, problem=_problem(claims[0]))
+    return Listed(provider_id, origin, claims[0], claims[0].summary, _problem(claims[0]))
+
+
+def seen_problem(listed: Listed) -> str | None:
+    """What is wrong with a provider as far as it can be seen without an import: also in the source of its plugin."""
+    if listed.problem is not None or listed.plugin is None:
+        return listed.problem
+    from llmcli import plugin_source
+
+    return plugin_source.problem(listed.plugin)
+
+
+def file_of(plugin: "Plugin") -> str | None:
+    """The file that a plugin's provider stands in, if it can be found without an import."""
+    from llmcli import plugin_source
+
+    return plugin_source.file(plugin)
 
 
 def _problem(plugin: "Plugin") -> str | None:
@@ -174,10 +217,11 @@ def resolve(name: str | None, provider: str | None, config: Config) -> Target:
         )
     name = config.aliases.get(name, name)
     head, slash, model = name.partition("/")
-    if head in BUILT_IN or head in _configured(config) or _claims(head):
+    if head in BUILT_IN or head in in_files(config) or _claims(head):
         return Target(head, model or None)
+    _refuse_absent(head)
     if slash or config.default in (None, name):
-        near = nearest(head, [*known_ids(config), *config.aliases])
+        near = _nearest(head, config, *config.aliases)
         raise ConfigurationError(
             f"{head!r} is no known provider in {name!r}" if slash else f"{name!r} is no known provider or alias",
             hint=f"did you mean {near}{slash}{model}?" if near else _NAMING,
@@ -185,7 +229,7 @@ def resolve(name: str | None, provider: str | None, config: Config) -> Target:
     return Target(resolve(config.default, None, config._replace(default=None)).provider, name)
 
 
-def _configured(config: Config) -> list[str]:
+def in_files(config: Config) -> list[str]:
     """The ids that the configuration has a table for, or a file that is broken."""
     return list(dict.fromkeys([*config.providers, *config.broken]))
 
