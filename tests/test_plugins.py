@@ -395,7 +395,7 @@ def test_broken_plugins_change_nothing_of_a_chat_with_another(
         ("chat", "-m", "echo", "-n", "hello"), ("chat", "-m", "echo", "-n", "--json", "hello"),
         ("chat", "-m", "echo", "--option", "fail=cut", "hello"), ("chat", "-p", "nobody", "-n", "x"),
         ("chat", "-p", "openai-compatible", "--base-url", url, "-m", "m", "-n", "hello"),
-        ("providers", "show", "ollama"), ("chat", "--help"), ("--version",), ("nosuchcommand",),
+        ("providers", "show", "ollama", "--no-config"), ("chat", "--help"), ("--version",), ("nosuchcommand",),
     ):  # fmt: skip
         assert among(*args) == llmcli(*args)
 

@@ -1,18 +1,24 @@
 """
-`llmcli providers`: what there is, where it is, and whether it has its key. Layer 3.
+`llmcli providers`: what there is, where it is, and whether it has its key; and all of one. Layer 3.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from llmcli import registry
+from llmcli.commands.chosen import configured_ids
+from llmcli.commands.provider_page import as_page, configured, declared, whereabouts
 from llmcli.commands.setup import Ready, make_ready, read_config
 from llmcli.commands.table import as_table
-from llmcli.config import Config, provider_table
-from llmcli.errors import ConfigurationError, LlmError
-from llmcli.output import json_text, one_line
-from llmcli.provider import HTTPProvider
+from llmcli.config import Config, nearest
+from llmcli.errors import ConfigurationError, LlmError, UsageError
+from llmcli.keys import Source, sources
+from llmcli.output import json_text
+from llmcli.provider import Capabilities, HTTPProvider, Provider
 from llmcli.world import World
+
+_COLUMNS = ("id", "name", "origin", "base_url", "key", "capabilities", "default_model")
+_ASKED = {"command": "api_key.command", "keyring": "api_key.keyring"}
 
 
 def run(
@@ -20,120 +26,128 @@ def run(
     capability: Sequence[str] = (), as_json: bool,
 ) -> None:  # fmt: skip
     """
-    List every provider; plugins by what their metadata says, or with `load` by what they say themselves. A corrupt
-    configuration is said on stderr and does not stop the list.
+    List every provider, or those that are `configured` and have each `capability`. Plugins are listed by what their
+    metadata and their source show; with `load`, or to tell one of these two, by what they say themselves.
+
+    Raises `UsageError` for a capability that there is not.
     """
-    settings = _config_or_none(world, config, no_config=no_config)
+    _check_capabilities(capability)
+    settings = _read(world, config, no_config=no_config)
+    chosen = configured_ids(settings, world) if configured else None
+    load = load or configured or bool(capability)
     rows = [
-        _from_metadata(listed) if listed.guest and not load else _describe(listed, settings, world)
+        _from_outside(listed) if listed.guest and not load else _row(listed, _look(listed, settings, world))
         for listed in registry.every(settings)
+        if chosen is None or listed.id in chosen
     ]
+    rows = [row for row in rows if set(capability) <= set(row["capabilities"] or ())]
     if as_json:
         text = json_text(rows) + "\n"
     else:
-        columns = ("id", "name", "origin", "base_url", "key", "capabilities", "default_model")
-        text = as_table(rows, columns, width=world.table_width(), spare=("capabilities", "origin", "name", "base_url"))
+        text = as_table(rows, _COLUMNS, width=world.table_width(), spare=("capabilities", "origin", "name", "base_url"))
     world.print(text)
 
 
 def show(provider_id: str, world: World, *, config: str | None, no_config: bool, as_json: bool) -> None:
-    """All of one provider."""
-    settings = read_config(world, config, no_config=no_config)
-    cls = registry.load(provider_id, settings, world.env, world.fence_stdout)
-    row = _describe(registry.listed(provider_id, settings), settings, world)
-    row["settings"] = {
-        name: {
-            field: value
-            for field in ("min", "max", "default", "step")
-            if (value := getattr(setting, field)) is not None
-        }
-        for name, setting in cls.settings.items()
-    }
-    row["options"] = None if cls.options is None else {name: option.help for name, option in cls.options.items()}
-    row["key_sources"] = list(cls.api_key.env)
-    row["key_hint"] = cls.api_key.hint
-    row["configuration_keys"] = {name: key.help for name, key in cls.config_keys.items()}
-    row["quirks"] = list(cls.quirks)
-    own = provider_table(settings, provider_id)
-    row["tables"] = {name: own[name] for name in cls.config_keys if isinstance(own.get(name), dict)}
-    world.print(json_text(row) + "\n" if as_json else _lines(row))
+    """
+    Show all of one provider. Of a broken one, what is known is shown, and then what is wrong with it is raised.
+    """
+    settings = _read(world, config, no_config=no_config)
+    listed = registry.listed(provider_id, settings)
+    seen = _look(listed, settings, world)
+    if seen.error is not None and listed.origin == "unknown":
+        raise seen.error
+    row = _row(listed, seen) | whereabouts(listed, settings)
+    if seen.cls is not None:
+        row |= declared(seen.cls)
+    if seen.cls is not None and seen.ready is not None:
+        row |= configured(seen.cls, seen.ready, seen.places, settings, world.env)
+    world.print(json_text(row) + "\n" if as_json else as_page(row, width=world.table_width()))
+    if seen.error is not None:
+        raise seen.error
 
 
-def _config_or_none(world: World, file: str | None, *, no_config: bool) -> Config:
-    try:
-        return read_config(world, file, no_config=no_config)
-    except ConfigurationError as exc:
-        world.note(f"{exc.message}; going on without it")
-        return Config()
+def _check_capabilities(wanted: Sequence[str]) -> None:
+    for name in wanted:
+        if name not in Capabilities._fields:
+            near = nearest(name, Capabilities._fields)
+            known = ", ".join(Capabilities._fields)
+            raise UsageError(
+                f"there is no capability {name!r}", hint=f"did you mean {near}?" if near else f"there are {known}"
+            )
 
 
-def _from_metadata(listed: registry.Listed) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": listed.id, "name": listed.name, "origin": listed.origin, "base_url": None, "key": None,
-                           "capabilities": None, "default_model": None}  # fmt: skip
-    return {**row, "problem": listed.problem} if listed.problem else row
+def _read(world: World, file: str | None, *, no_config: bool) -> Config:
+    """The configuration without what is corrupt, which is said on stderr."""
+    settings = read_config(world, file, no_config=no_config, lenient=True)
+    for problem in settings.problems:
+        world.note(f"{problem.message}; going on without it")
+    return settings
 
 
-def _describe(listed: registry.Listed, config: Config, world: World) -> dict[str, Any]:
-    """All that is in a list; of a provider that cannot be loaded, what is wrong with it."""
-    row = _from_metadata(listed)
+# --- a row ----------------------------------------------------------------------------------------
+
+
+class _Seen(NamedTuple):
+    """
+    A provider's class, the provider when it could be made, where its key may come from, and what is wrong with it.
+    """
+
+    cls: type[Provider] | None = None
+    ready: Ready | None = None
+    places: Sequence[Source] = ()
+    error: LlmError | None = None
+
+
+def _look(listed: registry.Listed, config: Config, world: World) -> _Seen:
+    """A provider, loaded and configured as far as that goes. No key command is run: it may take its time, or ask."""
     try:
         cls = registry.load(listed.id, config, world.env, world.fence_stdout)
     except ConfigurationError as exc:
-        return {**row, "problem": exc.message}
-    row["name"] = cls.name
-    row["capabilities"] = list(cls.capabilities.names())
-    row["key"] = "needed" if cls.api_key.required else "optional"
+        return _Seen(error=exc)
     if listed.id not in config.providers and any(key.required for key in cls.config_keys.values()):
-        return row  # an adapter for tables, and without one nothing to be wrong
+        return _Seen(cls)  # an adapter for tables, and without one nothing to be wrong
     try:
         ready = make_ready(listed.id, config, world, need_key=False, run_command=False)
     except LlmError as exc:
-        return {**row, "problem": exc.message}
-    row["capabilities"] = list(ready.provider.capabilities.names())  # those of a table depend on what is in it
-    row["base_url"] = ready.url
-    row["default_model"] = ready.provider.default_model
-    row["key"] = _key(ready)
-    return row
+        return _Seen(cls, error=exc)
+    declared = ready.provider.api_key._replace(required=False)  # a variable that is set and empty is no key
+    return _Seen(cls, ready, sources(ready.setup, declared, cls.id, world.env, config.directory))
 
 
-def _key(ready: Ready) -> str:
-    """Where the key comes from. A key command is named and not run: it may ask for a finger, or take its time."""
-    if "command" in ready.setup.api_key and (ready.secret is None or ready.secret.path is not None):
-        return "from api_key.command"  # which comes before any file
-    if ready.secret is not None:
-        return f"from {ready.secret.source}"
+def _from_outside(listed: registry.Listed) -> dict[str, Any]:
+    """A plugin that is not imported."""
+    return _with_problem(_facts(listed), registry.seen_problem(listed))
+
+
+def _row(listed: registry.Listed, seen: _Seen) -> dict[str, Any]:
+    row = _facts(listed)
+    if seen.cls is not None:
+        row["name"] = seen.cls.name
+        row["capabilities"] = list(seen.cls.capabilities.names())
+        row["key"] = "needed" if seen.cls.api_key.required else "optional"
+    if seen.ready is not None:
+        row["capabilities"] = list(seen.ready.provider.capabilities.names())  # those of a table depend on what it holds
+        row["base_url"] = seen.ready.url
+        row["default_model"] = seen.ready.provider.default_model
+        row["key"] = _key(seen.ready, seen.places)
+    return _with_problem(row, seen.error and seen.error.message)
+
+
+def _facts(listed: registry.Listed) -> dict[str, Any]:
+    return {"id": listed.id, "name": listed.name, "origin": listed.origin, "base_url": None, "key": None,
+            "capabilities": None, "default_model": None}  # fmt: skip
+
+
+def _with_problem(row: dict[str, Any], problem: str | None) -> dict[str, Any]:
+    return {**row, "problem": problem} if problem else row
+
+
+def _key(ready: Ready, places: Sequence[Source]) -> str:
+    """Where the key comes from. What would have to be asked is named and not asked."""
+    held = next((place for place in places if place.present is not False), None)
+    if held is not None:
+        return f"from {_ASKED.get(held.kind, held.name)}"
     if ready.provider.api_key.required:
         return "missing"
     return "not needed" if isinstance(ready.provider, HTTPProvider) else "none"
-
-
-def _lines(row: dict[str, Any]) -> str:
-    lines = []
-    for name, value in row.items():
-        if isinstance(value, dict):
-            lines.append(f"{name}:")
-            lines += [f"  {inner}: {_plain(shown)}" for inner, shown in _flat(value) if shown not in ({}, None)]
-        elif isinstance(value, list) and name == "quirks":
-            lines += [f"{name}:", *(f"  - {item}" for item in value)] if value else []
-        else:
-            lines.append(f"{name}: {_plain(value)}")
-    return "\n".join(lines) + "\n"
-
-
-def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The values of a table; those of the tables of a provider by their dotted keys."""
-    for name, value in table.items():
-        if isinstance(value, dict) and any(isinstance(inner, str) for inner in value.values()):
-            yield from ((f"{name}.{key}", inner) for key, inner in value.items())
-        else:
-            yield name, value
-
-
-def _plain(value: Any) -> str:
-    if value in (None, ""):
-        return "-"
-    if isinstance(value, list):
-        return ", ".join(str(item) for item in value) or "-"
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {inner:g}" for name, inner in value.items()) or "any"
-    return one_line(str(value))

@@ -1,0 +1,48 @@
+"""
+Which providers are meant where none is named: those that somebody has set up. Layer 3.
+"""
+
+from llmcli import registry
+from llmcli.config import Config, provider_setup
+from llmcli.errors import BrokenPlugin, LlmError
+from llmcli.keys import sources
+from llmcli.provider import NativeProvider, Provider
+from llmcli.world import World
+
+
+def configured_ids(config: Config, world: World) -> list[str]:
+    """
+    The providers that have a table of their own (or a file that is broken), or whose key is in the environment or kept
+    by `providers login`; and the built-in ones that need neither key nor network. No key is read and no command run.
+
+    Plugins are imported, since only they know where their key is. One that is broken and that nobody has configured is
+    said on stderr and left out.
+    """
+    tables = registry.in_files(config)
+    return [listed.id for listed in registry.every(config) if listed.id in tables or _is_set_up(listed, config, world)]
+
+
+def _is_set_up(listed: registry.Listed, config: Config, world: World) -> bool:
+    """Whether a provider without a table can be asked all the same."""
+    if listed.problem:
+        world.note(f"{listed.id}: {listed.problem}")
+        return False
+    try:
+        cls = registry.load(listed.id, config, world.env, world.fence_stdout)
+    except BrokenPlugin as exc:
+        world.note(exc.message)
+        return False
+    if issubclass(cls, NativeProvider) and not listed.guest:
+        return True
+    return has_key(listed.id, cls, config, world)
+
+
+def has_key(provider_id: str, cls: type[Provider], config: Config, world: World) -> bool:
+    """Whether a key is there for a provider, as far as that can be told without taking it."""
+    try:
+        setup = provider_setup(config, provider_id, cls, world.env)
+    except LlmError:  # which is said when it is used
+        return any(world.env.get(name, "").strip() for name in cls.api_key.env)
+    # A variable that is set and empty is no key.
+    declared = cls.api_key._replace(required=False)
+    return any(source.present for source in sources(setup, declared, cls.id, world.env, config.directory))
