@@ -630,7 +630,7 @@ def test_models_are_listed_page_by_page() -> None:
 
 
 def test_a_list_of_models_that_says_only_their_ids_is_read() -> None:
-    listed = {"object": "list", "data": [{"id": "tiny", "created": 1, "owned_by": "llamacpp"}, {}, "odd"]}
-    assert provider().read_models(listed) == ModelPage((Model("tiny"),))
+    listed = {"object": "list", "data": [{"id": "tiny", "created": 1, "owned_by": "llamacpp"}, {}, 7]}
+    assert provider().read_models(listed) == ModelPage((Model("tiny", created=1),))
     with pytest.raises(ProviderFailed):
         provider().read_models({"ok": True})

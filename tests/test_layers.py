@@ -51,7 +51,12 @@ PACKAGES = {"llmcli.providers", "llmcli.testing", "llmcli.commands"}  # a module
 STRANGERS = [("llmcli.provider", "llmcli.transport")]
 
 # For any provider; they know what every provider knows, and one another.
-HELPERS = {"llmcli.providers.tool_calls", "llmcli.providers.think_tags", "llmcli.providers.mapped"}
+HELPERS = {
+    "llmcli.providers.listed_models",
+    "llmcli.providers.mapped",
+    "llmcli.providers.think_tags",
+    "llmcli.providers.tool_calls",
+}
 
 OWNERS: dict[str, set[str]] = {
     "typer": {"llmcli.cli", "llmcli.cli_setup", "llmcli.cli_options"},

@@ -956,7 +956,7 @@ def test_no_models_are_an_empty_list(document: object) -> None:
         ({"created": 1.0, "name": "M"}, Model("m", name="M", created=1)),
         ({"name": "m", "display_name": "M"}, Model("m", name="M")),
         ({"created": "soon", "name": "m", "context_length": None}, Model("m")),
-        ({"capabilities": {"completion_chat": True, "vision": False}}, Model("m", capabilities=("completion_chat",))),
+        ({"capabilities": {"completion_chat": True, "vision": False}}, Model("m", capabilities=("chat",))),
         ({"capabilities": ["chat", 1]}, Model("m", capabilities=("chat",))),
     ],
 )

@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import groupby
 from typing import ClassVar
 from urllib.parse import urlencode
@@ -30,6 +29,7 @@ from llmcli.provider import (
     raise_error_in,
     with_headers,
 )
+from llmcli.providers.listed_models import models_of
 from llmcli.types import (
     ChatRequest,
     Event,
@@ -39,7 +39,6 @@ from llmcli.types import (
     Json,
     Message,
     Metadata,
-    Model,
     ModelPage,
     Part,
     Text,
@@ -66,7 +65,6 @@ _FINISH: Mapping[str, FinishReason] = {
     "refusal": "content_filter",
 }
 _PROMPT_COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-_CAPABILITIES = {"image_input": "vision", "structured_outputs": "schema"}  # the API's words that are not ours
 _OVER_THE_MODELS_CAP = re.compile(r"max_tokens: \d+ > (\d+)")
 _OVER_THE_CONTEXT = re.compile(r"exceed context limit: (\d+) \+ \d+ > (\d+)")
 
@@ -195,11 +193,11 @@ class Anthropic(HTTPProvider):
 
     def read_models(self, document: object) -> ModelPage:
         """See `HTTPProvider.read_models`. Other servers give no more than the id."""
+        raise_error_in(document)
         page = as_object(document)
-        listed = page.get("data")
-        if not isinstance(listed, list):
+        if not isinstance(page.get("data", ""), list | None):
             raise ProviderFailed("the list of models has no data")
-        models = tuple(_model(entry) for entry in map(as_object, listed) if entry.get("id"))
+        models = models_of(page["data"])
         return ModelPage(models, next=as_text(page.get("last_id")) or None if page.get("has_more") else None)
 
 
@@ -439,29 +437,6 @@ def _tool_call(index: int, block: _Block) -> ToolCall:
         arguments=arguments,
         valid=parse_object(arguments) is not None,
     )
-
-
-def _model(entry: Mapping[str, Json]) -> Model:
-    context_length, max_output_tokens = entry.get("max_input_tokens"), entry.get("max_tokens")
-    return Model(
-        id=str(entry["id"]),
-        name=as_text(entry.get("display_name")) or None,
-        context_length=context_length if isinstance(context_length, int) else None,
-        max_output_tokens=max_output_tokens if isinstance(max_output_tokens, int) else None,
-        created=_seconds(as_text(entry.get("created_at"))),
-        capabilities=tuple(
-            _CAPABILITIES.get(name, name)
-            for name, support in as_object(entry.get("capabilities")).items()
-            if as_object(support).get("supported")
-        ),
-    )
-
-
-def _seconds(moment: str) -> int | None:
-    try:
-        return int(datetime.fromisoformat(moment).timestamp())
-    except ValueError:
-        return None
 
 
 def _index(event: Mapping[str, Json]) -> int:

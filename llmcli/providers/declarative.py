@@ -17,13 +17,13 @@ from llmcli.errors import ConfigurationError, LlmError, ProviderFailed
 from llmcli.expressions import ROOTS, Expression, check_used, described, scope, shortened
 from llmcli.framing import SSE, Delimiter, Framing, JsonArray, JsonLines, Record, as_object
 from llmcli.provider import ApiKey, Capabilities, ConfigKey, HTTPProvider, Setting, json_request
+from llmcli.providers.listed_models import models_of
 from llmcli.providers.mapped import ANSWER_KEYS, AnswerMap, MappedReader, answer_map
 from llmcli.types import (
     ChatRequest,
     HttpRequest,
     Json,
     Message,
-    Model,
     ModelPage,
     ProviderConfig,
     Text,
@@ -220,8 +220,7 @@ class Declarative(HTTPProvider):
         if not isinstance(found, list):
             raise self._models.wrong(document, found, "a list")
         cursor = self._next.find(document) if self._next is not None else None
-        models = (_model(item) for item in found)
-        return ModelPage(tuple(each for each in models if each.id), str(cursor) if cursor else None)
+        return ModelPage(models_of(found), str(cursor) if cursor else None)
 
     def health_request(self) -> HttpRequest | None:
         """See `HTTPProvider.health_request`."""
@@ -285,17 +284,3 @@ def _framing(table: Table, place: str) -> Callable[[], Framing]:
     if name not in _FRAMINGS:
         raise ConfigurationError(f"{place}.framing: {name!r} is none of {', '.join([*_FRAMINGS, 'delimiter'])}")
     return _FRAMINGS[name]
-
-
-def _model(item: Json) -> Model:
-    """A model of a list: a name, or an object with what is known of it."""
-    if isinstance(item, str):
-        return Model(item)
-    fields = as_object(item)
-    context_length, created = fields.get("context_length"), fields.get("created")
-    return Model(
-        id=next((name for name in (fields.get("id"), fields.get("name")) if isinstance(name, str)), ""),
-        name=str(fields["name"]) if fields.get("name") else None,
-        context_length=int(context_length) if isinstance(context_length, int | float) else None,
-        created=int(created) if isinstance(created, int | float) else None,
-    )

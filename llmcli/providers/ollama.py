@@ -22,6 +22,7 @@ from llmcli.provider import (
     json_request,
     raise_error_in,
 )
+from llmcli.providers.listed_models import models_of
 from llmcli.types import (
     ChatRequest,
     Event,
@@ -31,7 +32,6 @@ from llmcli.types import (
     Json,
     Message,
     Metadata,
-    Model,
     ModelPage,
     TextDelta,
     Thinking,
@@ -46,7 +46,6 @@ _LISTEN_ALL = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # good
 _TOP_LEVEL = frozenset({"format", "keep_alive", "logprobs", "shift", "think", "tools", "top_logprobs", "truncate"})
 _SETTINGS = {"max_tokens": "num_predict", "temperature": "temperature", "top_p": "top_p", "seed": "seed"}
 _FINISH: Mapping[str, FinishReason] = {"": "stop", "stop": "stop", "load": "stop", "unload": "stop", "length": "length"}
-_CAPABILITIES = {"completion": "chat"}  # Ollama's word that is not ours
 _DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
 
 
@@ -160,10 +159,11 @@ class Ollama(HTTPProvider):
 
     def read_models(self, document: object) -> ModelPage:
         """See `HTTPProvider.read_models`."""
-        listed = as_object(document).get("models")
-        if not isinstance(listed, list):
+        raise_error_in(document)
+        page = as_object(document)
+        if not isinstance(page.get("models", ""), list | None):  # which is null where there are none
             raise ProviderFailed("the list of models has no models")
-        return ModelPage(tuple(_model(entry) for entry in map(as_object, listed) if entry.get("name")))
+        return ModelPage(models_of(page["models"]))
 
 
 def _host_and_port(authority: str) -> tuple[str, str]:
@@ -297,14 +297,3 @@ class _Reader(Reader):
 def _count(line: Mapping[str, Json], name: str) -> int:
     count = line.get(name)
     return count if isinstance(count, int) else 0
-
-
-def _model(entry: Mapping[str, Json]) -> Model:
-    context_length = as_object(entry.get("details")).get("context_length")
-    capabilities = entry.get("capabilities")
-    names = map(str, capabilities) if isinstance(capabilities, list) else ()
-    return Model(
-        id=str(entry["name"]),
-        context_length=context_length if isinstance(context_length, int) and context_length else None,
-        capabilities=tuple(_CAPABILITIES.get(name, name) for name in names),
-    )

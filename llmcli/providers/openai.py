@@ -16,6 +16,7 @@ from llmcli import http_errors
 from llmcli.errors import LlmError, ProviderFailed, RequestRejected
 from llmcli.framing import Record, parse_json, parse_json_stream
 from llmcli.provider import ApiKey, ConfigKey, HTTPProvider, Reader, json_request, raise_error_in, with_headers
+from llmcli.providers.listed_models import models_of
 from llmcli.providers.think_tags import ThinkTags
 from llmcli.providers.tool_calls import ToolCallAssembler, new_call_id
 from llmcli.types import (
@@ -27,7 +28,6 @@ from llmcli.types import (
     Json,
     Message,
     Metadata,
-    Model,
     ModelPage,
     TextDelta,
     Thinking,
@@ -234,12 +234,7 @@ class OpenAI(HTTPProvider):
         listed = document
         if isinstance(document, dict):
             listed = document.get("data") or document.get("models")
-        models: dict[str, Model] = {}
-        for item in listed if isinstance(listed, list) else ():
-            model = _model(item)
-            if model is not None:
-                models.setdefault(model.id, model)
-        return ModelPage(tuple(models.values()))
+        return ModelPage(models_of(listed, prefix="models/"))  # which Gemini puts in front, and takes without
 
 
 def _refuses(error: RequestRejected, name: str) -> bool:
@@ -611,39 +606,3 @@ def _flat(value: Json, depth: int = 4) -> str:
         texts = (_flat(value.get(key), depth - 1) for key in ("text", "content", "summary", "thinking"))
         return next(filter(None, texts), "")
     return ""
-
-
-def _model(item: object) -> Model | None:
-    """One model of a list. Only its id is certain, and not the name of the id."""
-    if isinstance(item, str):
-        item = {"id": item}
-    if not isinstance(item, dict):
-        return None
-    fields = cast("JsonObject", item)
-    names = [value for key in ("id", "name", "model") if isinstance(value := fields.get(key), str) and value]
-    if not names:
-        return None
-    shown = fields.get("display_name") or fields.get("name")
-    capabilities = fields.get("capabilities")
-    if isinstance(capabilities, dict):
-        capabilities = [name for name, has in capabilities.items() if has is True]
-    return Model(
-        names[0].removeprefix("models/"),
-        shown if isinstance(shown, str) and shown != names[0] else None,
-        _number(fields, *_CONTEXT_LENGTHS),
-        _number(fields, "max_output_tokens", "max_completion_tokens", "top_provider.max_completion_tokens"),
-        _number(fields, "created"),
-        tuple(name for name in capabilities if isinstance(name, str)) if isinstance(capabilities, list) else (),
-    )
-
-
-_CONTEXT_LENGTHS = (
-    "context_length",
-    "context_window",
-    "max_model_len",
-    "max_context_length",
-    "context_size",
-    "max_input_tokens",
-    "meta.n_ctx",
-    "meta.n_ctx_train",
-)

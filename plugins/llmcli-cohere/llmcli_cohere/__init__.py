@@ -144,10 +144,10 @@ class Cohere(HTTPProvider):
     def read_models(self, document: object) -> ModelPage:
         """See `HTTPProvider.read_models`. The last page has an empty token, or none."""
         page = as_object(document)
-        listed = page.get("models")
-        if not isinstance(listed, list):
+        listed = page.get("models", "")
+        if not isinstance(listed, list | None):
             raise ProviderFailed("the list of models has no models")
-        models = tuple(_model(entry) for entry in map(as_object, listed) if entry.get("name"))
+        models = tuple(_model(entry) for entry in map(as_object, listed or ()) if entry.get("name"))
         return ModelPage(models, next=as_text(page.get("next_page_token")) or None)
 
 

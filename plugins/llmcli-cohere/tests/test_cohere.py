@@ -186,9 +186,13 @@ def test_models_that_chat_are_listed_page_by_page(api: str) -> None:
     )
     assert adapter.read_models(listed) == ModelPage(models, next="more")
     assert adapter.read_models({**listed, "next_page_token": ""}).next is None
-    assert adapter.read_models({"models": []}) == ModelPage(())
+    nothings: tuple[object, ...] = ([], None, [None, 7, {}])
+    for nothing in nothings:
+        assert adapter.read_models({"models": nothing}) == ModelPage(())
 
 
 def test_a_list_that_is_none_is_an_error() -> None:
-    with pytest.raises(ProviderFailed, match="no models"):
-        provider().read_models({"message": "?"})
+    documents: tuple[object, ...] = ({"message": "?"}, {"models": "none"}, [], None)
+    for document in documents:
+        with pytest.raises(ProviderFailed, match="no models"):
+            provider().read_models(document)

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 from llmcli.errors import Busy, LlmError, ProviderFailed, RequestRejected, UsageError
 from llmcli.framing import Framing, as_object, as_text, decode_body
-from llmcli.provider import ApiKey, Capabilities, HTTPProvider, Reader, json_request
+from llmcli.provider import ApiKey, Capabilities, HTTPProvider, Reader, json_request, raise_error_in
 from llmcli.types import ChatRequest, HttpRequest, Json, Model, ModelPage
 
 from llmcli_gemini.contents import SIGNATURE, turns, vouched
@@ -148,10 +148,12 @@ class Gemini(HTTPProvider):
 
     def read_models(self, document: object) -> ModelPage:
         """See `HTTPProvider.read_models`. What only embeds or draws is left out."""
+        raise_error_in(document)
         page = as_object(document)
-        if not isinstance(page.get("models"), list):
+        # An empty list is left out: a page without a model of this kind may be nothing but a token, or nothing at all.
+        if not isinstance(document, dict) or not isinstance(page.get("models"), list | None):
             raise ProviderFailed("the list of models has no models")
-        models = tuple(_model(entry) for entry in objects(page["models"]) if _chats(entry))
+        models = tuple(_model(entry) for entry in objects(page.get("models")) if _chats(entry))
         return ModelPage(models, next=as_text(page.get("nextPageToken")) or None)
 
 

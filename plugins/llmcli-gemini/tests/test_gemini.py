@@ -842,8 +842,20 @@ def test_models_that_can_chat_are_listed_page_by_page() -> None:
     assert adapter.read_models({"models": []}) == ModelPage((), None)
 
 
+@pytest.mark.parametrize("page", [{}, {"models": None}, {"models": [None, 7, "x", {}]}])
+def test_a_page_without_a_model_is_a_page(page: dict[str, Any]) -> None:
+    """The API leaves out what is empty; what only embeds may fill a whole page."""
+    assert provider().read_models(page) == ModelPage(())
+    assert provider().read_models({**page, "nextPageToken": "more"}) == ModelPage((), "more")
+
+
+def test_an_error_instead_of_a_list_of_models_is_that_error() -> None:
+    with pytest.raises(Busy):
+        provider().read_models({"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}})
+
+
 def test_a_list_of_models_that_is_none_is_an_error() -> None:
-    documents: tuple[object, ...] = ({}, {"data": []}, [], None)
+    documents: tuple[object, ...] = ([], None, "models", {"models": "none"}, {"models": {}})
     for document in documents:
         with pytest.raises(ProviderFailed, match="no models"):
             provider().read_models(document)
