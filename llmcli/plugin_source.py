@@ -142,9 +142,9 @@ def _names(node: ast.AST) -> Iterator[str]:
 
 def _absent(dotted: str) -> str | None:
     """The first of a module and the packages that it is in that is not there; `None` where all are, or may be."""
-    parent: ModuleSpec | None = None
-    if dotted in sys.modules:
+    if dotted in sys.modules:  # as most that is imported is
         return None
+    parent: ModuleSpec | None = None
     for name, spec in _steps(dotted):
         if spec is None:
             return None if parent is not None and _may_hold_more(parent) else name

@@ -94,8 +94,12 @@ WELL = [
                       "w_vendor/w_carried.py": ""}, None, "w_vendor:It"),
     Case("w_moved", {"w_moved/__init__.py": "__path__.append(__path__[0] + '/elsewhere')\n",
                      "w_moved/elsewhere/inner.py": good("w_moved")}, None, "w_moved.inner:It"),
-    module("w_binary", good("w_binary")),  # of which only the compiled file is left
+    Case("w_moved2", {"w_moved2/__init__.py": "__path__.append(__path__[0] + '/elsewhere')\n",
+                      "w_moved2/elsewhere/inner.py": good("w_moved2")}, None, "w_moved2.inner:It"),
+    module("w_binary", good("w_binary")),
 ]  # fmt: skip
+
+COMPILED = ("w_binary.py", "w_moved2/__init__.py")  # of which only that is left
 
 # What only an import shows.
 UNSEEN = [
@@ -122,9 +126,9 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    source = folder / "w_binary.py"
-    py_compile.compile(str(source), cfile=str(source.with_suffix(".pyc")))
-    source.unlink()
+    for source in (folder / name for name in COMPILED):
+        py_compile.compile(str(source), cfile=str(source.with_suffix(".pyc")))
+        source.unlink()
     return folder
 
 
