@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec, SourceFileLoader
+from typing import NamedTuple
 
 from llmcli.plugins import Plugin
 
@@ -22,21 +23,31 @@ _HIDDEN_NAMES = re.compile(
 _HIDDEN_MODULES = re.compile(rb"\b(?:sys\.path|meta_path|path_hooks|sys\.modules|addsitedir|__path__)\b")
 
 
+class _Code(NamedTuple):
+    """The source of a module, and the tree that it is."""
+
+    source: bytes
+    tree: ast.Module
+
+
 def problem(plugin: Plugin) -> str | None:
     """What is wrong with a plugin, as far as its source shows it; `None` if nothing is seen."""
     module, attribute = _entry(plugin)
     if not all(part.isidentifier() for part in f"{module}.{attribute}".split(".")):
         return f"its entry point {plugin.value!r} names no class of a module (`module:Class`)"
-    absent = _absent(module)
-    if absent is not None:
-        return _not_there(absent, plugin)
+    code, package = None, None
     for name, spec in _steps(module):
-        if spec is None:  # and yet it may be there
-            return None
-        said = _broken(name, spec, plugin)
-        if said is not None:
-            return said
-    return _lacking(module, attribute.partition(".")[0])
+        if spec is None:
+            return None if package is not None and _may_hold_more(package) else _not_there(name, plugin)
+        try:
+            code = _code(spec)
+        except SyntaxError as exc:
+            return f"its module {name} cannot be compiled: {exc.msg}" + (f" (line {exc.lineno})" if exc.lineno else "")
+        needed = None if code is None else _needed(code, spec, plugin)
+        if needed is not None:
+            return needed
+        package = spec
+    return None if code is None else _lacking(code, module, attribute.partition(".")[0])
 
 
 def file(plugin: Plugin) -> str | None:
@@ -58,38 +69,36 @@ def _not_there(name: str, plugin: Plugin) -> str:
 # --- one module -----------------------------------------------------------------------------------
 
 
-def _broken(name: str, spec: ModuleSpec, plugin: Plugin) -> str | None:
-    """Why a module cannot be imported: what no compiler takes, or something that it imports and that is not there."""
-    source = _source(spec)
-    if source is None:
+def _needed(code: _Code, spec: ModuleSpec, plugin: Plugin) -> str | None:
+    """What a module imports that is not there."""
+    if _HIDDEN_MODULES.search(code.source):
         return None
-    try:
-        tree = _tree(source)
-    except SyntaxError as exc:
-        return f"its module {name} cannot be compiled: {exc.msg}" + (f" (line {exc.lineno})" if exc.lineno else "")
-    if tree is None or _HIDDEN_MODULES.search(source):
-        return None
-    absent = next(filter(None, map(_absent, _imports(tree, spec))), None)
+    absent = next(filter(None, map(_absent, _imports(code.tree, spec))), None)
     if absent is None:
         return None
     if absent.split(".")[0] == plugin.package:
         return _not_there(absent, plugin)
-    return f"it needs {absent}, which {'this llmcli does not have' if _is_ours(absent) else 'is not installed'}"
+    ours = absent.startswith("llmcli.")
+    return f"it needs {absent}, which {'this llmcli does not have' if ours else 'is not installed'}"
 
 
-def _is_ours(name: str) -> bool:
-    return name.startswith("llmcli.")
-
-
-def _lacking(module: str, wanted: str) -> str | None:
+def _lacking(code: _Code, module: str, wanted: str) -> str | None:
     """Whether a module has no such name, or a package no such module."""
-    spec = _last(module)
-    source = None if spec is None else _source(spec)
-    tree = None if source is None or _HIDDEN_NAMES.search(source) else _tree(source)
-    if tree is None or _last(f"{module}.{wanted}") is not None:
+    if _HIDDEN_NAMES.search(code.source) or not {wanted, "*"}.isdisjoint(_names(code.tree)):
         return None
-    names = set(_names(tree))
-    return None if names & {wanted, "*"} else f"its module {module} has no {wanted}"
+    return f"its module {module} has no {wanted}" if _last(f"{module}.{wanted}") is None else None
+
+
+def _code(spec: ModuleSpec) -> _Code | None:
+    """The code of a module, if it can be read. Raises `SyntaxError` for what no compiler takes."""
+    source = _source(spec)
+    if source is None:
+        return None
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            return _Code(source, ast.parse(source))
+        except (ValueError, RecursionError, MemoryError):  # what the parser gives up
+            return None
 
 
 def _source(spec: ModuleSpec) -> bytes | None:
@@ -101,15 +110,6 @@ def _source(spec: ModuleSpec) -> bytes | None:
     except OSError:
         return None
     return source if len(source) <= _LARGEST else None
-
-
-def _tree(source: bytes) -> ast.Module | None:
-    """The source as a tree; `None` where the parser gives up. Raises `SyntaxError`."""
-    with warnings.catch_warnings(action="ignore"):
-        try:
-            return ast.parse(source)
-        except (ValueError, RecursionError, MemoryError):
-            return None
 
 
 def _imports(tree: ast.Module, spec: ModuleSpec) -> Iterator[str]:
