@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint
 from math import isfinite
 from typing import TypeVar
 
-from llmcli import guests
+from llmcli import guests, installing
 from llmcli.errors import BrokenPlugin, ConfigurationError
 from llmcli.plugins import PROVIDERS, Plugin
 from llmcli.provider import Provider
@@ -134,4 +134,4 @@ def _hint(plugin: Plugin, exc: BaseException) -> str | None:
         return None
     if missing == plugin.package:
         return f"what it is made of is not there: install {plugin.distribution} again, or uninstall it"
-    return f"pip install {missing}"
+    return installing.line(missing, installing.here())

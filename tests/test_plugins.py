@@ -47,7 +47,7 @@ HANGING = "import sys, time; print('importing', file=sys.stderr, flush=True); ti
 # What each does wrong before it is asked anything, and what is said of it.
 BROKEN = [
     pytest.param(package("nothere", "import nosuchmodule"), "ModuleNotFoundError: No module named 'nosuchmodule'",
-                 "pip install nosuchmodule", marks=[pytest.mark.fault(99), pytest.mark.fault(105)]),
+                 "PYTHON -m pip install nosuchmodule", marks=[pytest.mark.fault(99), pytest.mark.fault(105)]),
     pytest.param(package("importerror", "raise ImportError('the first line\\nthe second')"),
                  "ImportError: the first line", None, marks=pytest.mark.fault(99)),
     pytest.param(package("exits", "raise SystemExit(0)"), "SystemExit: 0", None, marks=pytest.mark.fault(99)),
@@ -382,7 +382,7 @@ def test_a_broken_plugin_exits_3_and_says_whose_fault_it_is(
     if "configured: " in message:  # and where it failed
         assert re.fullmatch(rf"hint: in site-packages/llmcli_{name}\.py, line \d+", lines[1])
     else:
-        assert lines[1:] == ([f"hint: {hint}"] if hint else [])
+        assert lines[1:] == ([f"hint: {hint.replace('PYTHON', among.command[0])}"] if hint else [])
 
 
 @pytest.mark.fault(99)

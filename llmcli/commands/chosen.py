@@ -29,12 +29,25 @@ def _is_set_up(listed: registry.Listed, config: Config, world: World) -> bool:
         return False
     try:
         cls = registry.load(listed.id, config, world.env, world.fence_stdout)
-    except BrokenPlugin as exc:
-        world.note(exc.message)
+        if listed.guest:
+            _try_to_make(listed.id, cls, config, world)
+    except LlmError as exc:
+        if isinstance(exc, BrokenPlugin):
+            world.note(exc.message)
         return False
     if issubclass(cls, NativeProvider) and not listed.guest:
         return True
     return has_key(listed.id, cls, config, world)
+
+
+def _try_to_make(provider_id: str, cls: type[Provider], config: Config, world: World) -> None:
+    """Raise what only its making shows to be broken in a plugin. What it refuses by itself is said when it is used."""
+    try:
+        cls(provider_setup(config, provider_id, cls, world.env).config)
+    except BrokenPlugin:
+        raise
+    except LlmError:
+        return
 
 
 def has_key(provider_id: str, cls: type[Provider], config: Config, world: World) -> bool:
