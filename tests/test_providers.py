@@ -2,6 +2,7 @@
 
 import pytest
 
+from llmcli.commands.table import cells
 from tests.program import Done, Program
 from tests.terminal import on_terminal
 
@@ -282,3 +283,20 @@ def test_on_a_narrow_terminal_the_lines_of_show_are_folded(llmcli: Program) -> N
 
     assert max(len(line) for line in screen.splitlines()) <= 40
     assert "temperature: min 0, max 1" in screen
+
+
+def test_wide_signs_count_twice_where_the_lines_of_show_are_folded(llmcli: Program) -> None:
+    llmcli.configure(f'[providers.work]\nadapter = "echo"\nmodels = ["{"日本語" * 20}"]\n')
+
+    screen = on_terminal(llmcli, "providers", "show", "work", env={"COLUMNS": "40"}).text
+
+    assert max(map(cells, screen.splitlines())) <= 40
+    assert screen.count("日") == 20
+
+
+def test_on_a_terminal_of_80_columns_the_list_has_a_name_and_a_key_for_each(llmcli: Program) -> None:
+    heading, first, *rest = on_terminal(llmcli, "providers", "--no-config").text.splitlines()
+
+    assert heading.split() == ["ID", "NAME", "KEY", "DEFAULT", "MODEL"]
+    assert first.split("  ")[0] == "echo"
+    assert max(map(cells, rest)) <= 80

@@ -2,12 +2,12 @@
 All of one provider: the fields of `providers show --json`, and the page that they make. Layer 3.
 """
 
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from llmcli import registry
 from llmcli.commands.setup import Ready
+from llmcli.commands.table import folded
 from llmcli.config import Config, provider_table
 from llmcli.errors import ConfigurationError
 from llmcli.keys import Source
@@ -88,14 +88,16 @@ def _base_url_from(cls: type[Provider], ready: Ready, own: Mapping[str, Any], en
 
 def as_page(row: Mapping[str, Any], *, width: int | None) -> str:
     """The fields as lines of `name: value`, folded where a terminal (`width` columns) ends."""
-    return "".join(_folded(line, width) + "\n" for line in _lines(row))
+    lines = _lines(row) if width is None else (part for line in _lines(row) for part in _fold(line, max(width, 20)))
+    return "".join(f"{line}\n" for line in lines)
 
 
-def _folded(line: str, width: int | None) -> str:
-    if width is None:
-        return line
-    indent = len(line) - len(line.lstrip()) + 2
-    return textwrap.fill(line, max(width, 20), subsequent_indent=" " * indent, break_on_hyphens=False)
+def _fold(line: str, width: int) -> Iterator[str]:
+    """A line in as many as it takes, all but the first indented below it."""
+    indent = " " * (len(line) - len(line.lstrip()))
+    first, *rest = folded(line, width - len(indent) - 2)
+    yield indent + first
+    yield from (f"{indent}  {part}" for part in rest)
 
 
 def _lines(row: Mapping[str, Any]) -> Iterator[str]:

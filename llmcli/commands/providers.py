@@ -9,15 +9,16 @@ from llmcli import registry
 from llmcli.commands.chosen import configured_ids
 from llmcli.commands.provider_page import as_page, configured, declared, whereabouts
 from llmcli.commands.setup import Ready, make_ready, read_config
-from llmcli.commands.table import as_table
+from llmcli.commands.table import as_table, cut
 from llmcli.config import Config, nearest
 from llmcli.errors import ConfigurationError, LlmError, UsageError
 from llmcli.keys import Source, sources
-from llmcli.output import json_text
+from llmcli.output import json_text, one_line
 from llmcli.provider import Capabilities, HTTPProvider, Provider
 from llmcli.world import World
 
 _COLUMNS = ("id", "name", "origin", "base_url", "key", "capabilities", "default_model")
+_SPARE = ("base_url", "capabilities", "origin", "name")  # the first is left out first where a terminal is narrow
 _ASKED = {"command": "api_key.command", "keyring": "api_key.keyring"}
 
 
@@ -41,11 +42,14 @@ def run(
         if chosen is None or listed.id in chosen
     ]
     rows = [row for row in rows if set(capability) <= set(row["capabilities"] or ())]
-    if as_json:
-        text = json_text(rows) + "\n"
-    else:
-        text = as_table(rows, _COLUMNS, width=world.table_width(), spare=("capabilities", "origin", "name", "base_url"))
-    world.print(text)
+    world.print(json_text(rows) + "\n" if as_json else _as_list(rows, world.table_width()))
+
+
+def _as_list(rows: Sequence[dict[str, Any]], width: int | None) -> str:
+    """The rows as a table. On a terminal a name has its share of the columns: a plugin's is a whole sentence."""
+    if width is not None:
+        rows = [{**row, "name": cut(one_line(row["name"] or "-"), max(width // 4, 8))} for row in rows]
+    return as_table(rows, _COLUMNS, width=width, spare=_SPARE)
 
 
 def show(provider_id: str, world: World, *, config: str | None, no_config: bool, as_json: bool) -> None:
@@ -131,7 +135,7 @@ def _row(listed: registry.Listed, seen: _Seen) -> dict[str, Any]:
         row["base_url"] = seen.ready.url
         row["default_model"] = seen.ready.provider.default_model
         row["key"] = _key(seen.ready, seen.places)
-    return _with_problem(row, seen.error and seen.error.message)
+    return _with_problem(row, seen.error.message if seen.error else None)
 
 
 def _facts(listed: registry.Listed) -> dict[str, Any]:
