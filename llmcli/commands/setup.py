@@ -119,10 +119,10 @@ def _hide(key: str, place: ApiKey, world: World) -> None:
         world.redactor.add(key.partition(":")[2])  # the password alone
 
 
-def ready_or_error(provider_id: str, config: Config, world: World) -> Ready | LlmError:
+def ready_or_error(provider_id: str, config: Config, world: World, *, model: str | None = None) -> Ready | LlmError:
     """The same, for a command that goes on with other providers: the error is returned, and names the provider."""
     try:
-        return make_ready(provider_id, config, world)
+        return make_ready(provider_id, config, world, model=model)
     except LlmError as exc:
         exc.provider = exc.provider or provider_id
         return exc
