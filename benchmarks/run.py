@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from answers import PIECE, answer_size
+from listing import configuration, listing
 from measure import Command, Comparison, Cost, compare, run
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
@@ -50,6 +51,10 @@ request = "{stream: `true`}"
 delta = "choices[0].delta.content"
 end = "[DONE]"
 """
+
+_PROVIDERS = 10
+_DEADLINE = 1.0  # seconds for each list of models
+_OVER = 0.3
 
 _PLUGINS = 50
 # What pip leaves of a plugin, with a description as long as they are.
@@ -248,6 +253,18 @@ def _beside_no_plugins(bench: Bench, aim: float, *args: str) -> Row:
     return _wall(f"{args[0]}, {_PLUGINS} plugins, beside none", many, none, aim, bench)
 
 
+def models_dead(bench: Bench) -> Row:
+    """How much longer than the deadline of the one that is silent a list of ten providers takes."""
+    with listing() as urls:
+        config = configuration(*urls, _PROVIDERS).encode()
+        path = bench.file("lists.toml", len(config), config)
+        script = f"{_BIN}/llmcli models list --config {path} --timeout {_DEADLINE} 2>/dev/null; [ $? = 7 ]"
+        found = compare(lambda: run(bench.command("/bin/sh", "-c", script)).wall, lambda: _DEADLINE, min(bench.runs, 5))
+    over = found.ours - _DEADLINE
+    what = f"models of {_PROVIDERS} providers, one silent for {_DEADLINE} s: wall"
+    return Row(what, f"{found.ours:.2f} s", "-", f"+{over:.2f} s", f"<= +{_OVER} s", over <= _OVER)
+
+
 def memory(bench: Bench) -> Row:
     """How much higher the peak memory is for an answer of 1 GB than for one of 10 MB."""
 
@@ -281,6 +298,7 @@ ROWS: dict[str, Callable[[Bench], Row]] = {
     "plugins-chat": plugins_chat,
     "plugins-list": plugins_list,
     "plugins-help": plugins_help,
+    "models-dead": models_dead,
     "memory": memory,
     "stdin": stdin,
 }
