@@ -41,13 +41,22 @@ Resolver = Callable[..., list[tuple[Any, ...]]]
 
 
 class Log(Protocol):
-    """Where the transport tells what it does; the receiver redacts."""
+    """
+    Where the transport tells what it does; the receiver redacts. The events, in their order: `request`; `resolved`
+    (host, addresses, seconds; not for an address), `tcp` (address, seconds) and `tls` (host, version, days that the
+    certificate still holds, seconds), the first two of the proxy where there is one, and `tunnel` between them and the
+    host's `tls`; `connected`, `response`, `body`.
+    """
 
     def __call__(self, event: str, /, **fields: object) -> None: ...
 
 
 def no_log(event: str, /, **fields: object) -> None:
     """The log that keeps nothing."""
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 4)
 
 
 class Proxy(NamedTuple):
@@ -209,7 +218,7 @@ class Transport:
         self._log("request", method=request.method, url=request.url, headers=dict(request.headers),
                   bytes=len(request.body or b""), proxy=proxy.shown if proxy else None)  # fmt: skip
         try:
-            with self._pool(request, proxy, _Backend(deadlines, self._resolve, before_wait)) as pool:
+            with self._pool(request, proxy, _Backend(deadlines, self._resolve, before_wait, self._log)) as pool:
                 with pool.stream(
                     request.method,
                     request.url,
@@ -348,6 +357,8 @@ class _Exchange:
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """httpcore tells of each step; sending the request's head ends the phase of connecting."""
+        if event == "proxy.start_tls.started" and self._proxy:
+            self._log("tunnel", proxy=self._proxy.shown, seconds=self._elapsed())
         if event != "http11.send_request_headers.started":
             return
         if info["request"].method == b"CONNECT":
@@ -375,7 +386,7 @@ class _Exchange:
             self._log("body", bytes=total, seconds=self._elapsed())
 
     def _elapsed(self) -> float:
-        return round(time.monotonic() - self._started, 4)
+        return _since(self._started)
 
     def named(self, error: LlmError) -> LlmError:
         """The error, with the host in it while there was no connection, and with what is known about sending."""
@@ -506,6 +517,13 @@ def _tls_error(cause: ssl.SSLError, host: str, peer: str, certificate: Callable[
     return NetworkFailed(message, hint=hint, retryable=False)
 
 
+def _tls_facts(connection: ssl.SSLSocket | ssl.SSLObject | None) -> dict[str, object]:
+    """What a connection under TLS is worth telling: its version, and the days that the certificate still holds."""
+    ends = ((connection.getpeercert() if connection else None) or {}).get("notAfter")
+    days = int((ssl.cert_time_to_seconds(ends) - time.time()) // 86400) if isinstance(ends, str) else None
+    return {"version": connection.version() if connection else None, "days": days}
+
+
 def _holds_certificates(directory: str | None) -> bool:
     """Whether a directory holds certificates under OpenSSL's hashed names (`a94d09e5.0`)."""
     try:
@@ -580,10 +598,11 @@ def _userinfo(url: str) -> tuple[bytes, bytes] | None:
 class _Backend(httpcore.NetworkBackend):
     """Connects under the deadline: resolves in a thread that may be left behind, and tries every address."""
 
-    def __init__(self, deadlines: Deadlines, resolve: Resolver, before_wait: Callable[[], None]) -> None:
+    def __init__(self, deadlines: Deadlines, resolve: Resolver, before_wait: Callable[[], None], log: Log) -> None:
         self._deadlines = deadlines
         self._resolve = resolve
         self._before_wait = before_wait
+        self._log = log
         self._inner = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -595,13 +614,18 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Any = None,
     ) -> httpcore.NetworkStream:
         """Each address gets its share of what is left, so that one black hole does not eat the others' time."""
+        started = time.monotonic()
         addresses = self._addresses(host, port)
+        if addresses and addresses != [host.encode("ascii")]:
+            self._log("resolved", host=host, addresses=[each.decode() for each in addresses], seconds=_since(started))
+        started = time.monotonic()
         for number, address in enumerate(addresses):
             left = self._deadlines.remaining()
             share = None if left is None else left / (len(addresses) - number)
             try:
                 inner = self._inner.connect_tcp(address, port, share, local_address, socket_options)  # type: ignore[arg-type]  # sockets take bytes
-                return _Stream(inner, self._deadlines, self._before_wait)
+                self._log("tcp", address=address.decode(), seconds=_since(started))
+                return _Stream(inner, self._deadlines, self._before_wait, self._log)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if number == len(addresses) - 1:
                     raise
@@ -639,10 +663,13 @@ class _Backend(httpcore.NetworkBackend):
 class _Stream(httpcore.NetworkStream):
     """A connection, each operation of which is clipped to the one deadline."""
 
-    def __init__(self, inner: httpcore.NetworkStream, deadlines: Deadlines, before_wait: Callable[[], None]) -> None:
+    def __init__(
+        self, inner: httpcore.NetworkStream, deadlines: Deadlines, before_wait: Callable[[], None], log: Log
+    ) -> None:
         self._inner = inner
         self._deadlines = deadlines
         self._before_wait = before_wait
+        self._log = log
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """
@@ -672,8 +699,12 @@ class _Stream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         """The same connection under TLS."""
+        started = time.monotonic()
         inner = self._inner.start_tls(ssl_context, server_hostname, self._deadlines.remaining())
-        return _Stream(inner, self._deadlines, self._before_wait)
+        if self._log is not no_log:  # taking a certificate apart costs something
+            facts = _tls_facts(inner.get_extra_info("ssl_object"))
+            self._log("tls", host=server_hostname, **facts, seconds=_since(started))
+        return _Stream(inner, self._deadlines, self._before_wait, self._log)
 
     def get_extra_info(self, info: str) -> Any:
         """Facts about the socket, for the HTTP library."""

@@ -131,10 +131,14 @@ class Logger:
         elif event == "response":
             self._world.say(f"< HTTP {fields['status']} after {fields['seconds']:.3f} s")
         else:
-            self._world.say(f"* {event}: " + ", ".join(f"{name}={value}" for name, value in fields.items()))
+            self._world.say(f"* {event}: " + ", ".join(f"{name}={_plain(value)}" for name, value in fields.items()))
         mark = ">" if event == "request" else "<"
         for name, value in headers.items():
             self._world.say(f"{mark} {name}: {value}")
+
+
+def _plain(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def usage_line(fold: Fold, seconds: float) -> str:
