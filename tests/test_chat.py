@@ -246,16 +246,6 @@ def test_a_typo_asks_nobody(llmcli: Program, name: str, near: str) -> None:
     assert f"hint: did you mean {near}?" in done.err
 
 
-def test_when_nothing_is_configured_two_commands_that_work_are_shown(llmcli: Program) -> None:
-    done = llmcli("chat", "-n", "hi")
-
-    assert done.status == 3
-    assert done.err == (
-        "llmcli: no model is chosen: neither -m nor LLMCLI_MODEL nor `default` in config.toml\n"
-        'hint: try `llmcli chat -m echo "hi"`; `export LLMCLI_MODEL=openai` chooses one of `llmcli providers`\n'
-    )
-
-
 def test_the_address_is_that_of_the_flag_then_the_configuration_then_the_environment(llmcli: Program) -> None:
     env = {"OPENAI_BASE_URL": "https://env.example/v1"}
     path = "/chat/completions"

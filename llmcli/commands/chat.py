@@ -82,6 +82,10 @@ def run(arguments: Arguments, world: World) -> None:
     form = _format(arguments, world)
     world.json_errors = form in ("json", "jsonl")
     log = progress.open_log(world, verbose=arguments.verbose, path=arguments.log_file) or no_log
+    if arguments.model is None and arguments.provider is None and config.default is None:
+        from llmcli.commands import discover
+
+        raise discover.nothing_chosen(config, world)
     targets = [registry.resolve(arguments.model, arguments.provider, config)]
     targets += [registry.resolve(name, None, config) for name in arguments.fallback]
     job = _first_job(targets, arguments, config, world)
