@@ -60,6 +60,7 @@ _llmcli_walk() {
         case $word in
             --) return 1 ;;
             *[\<\>] | --model | -m | --provider | -p | --base-url | --api-key-file | --system | -s | --file | -f | --temperature | --max-tokens | --top-p | --stop | --seed | --option | --format | --output | -o | --color | --timeout | --connect-timeout | --first-timeout | --idle-timeout | --retries | --retry-max-wait | --fallback | --log-file | --config | --ca-bundle | --search | --capability | --key-file | --key-command | --adapter | --default-model | --key-env | --key-header | --path | --request | --content | --set | --status | --template | --directory) option=$word ;;
+            [\<\>]* | [0-9\&][\<\>]*) ;;
             --provider=*) provider=${word#*=} ;;
             --*) ;;
             -*)
@@ -95,8 +96,8 @@ _llmcli_step() {
 
 # What the word under the cursor can be: a word for the kinds of names that are looked up, else the words themselves.
 _llmcli_choose() {
-    if [[ $option == *[\<\>] ]]; then
-        kind=:files
+    if [[ $option == *[\<\>] || $current == [\<\>]* || $current == [0-9\&][\<\>]* ]]; then
+        kind=:files # of a redirection
     elif [[ $option ]]; then
         case "$command $option" in
             ' chat --model' | ' chat -m' | ' chat --fallback' | ' providers read --model' | ' providers read -m' | ' providers check --model' | ' providers check -m') kind=':models' ;;

@@ -8,14 +8,15 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 import pytest
 
 from tests.program import PATIENCE
-from tests.shell import read_until
+from tests.shell import eventually, read_until
 
 SCRIPTS = Path(__file__).parent.parent / "completions"
 SHELLS = ("bash", "zsh", "fish")
@@ -48,7 +49,7 @@ told
 """
 
 _ZSH = r"""
-PS1= RPS1=
+PS1= RPS1= LISTMAX=10000 # nothing is asked: a key that comes then would be the answer
 unset zle_bracketed_paste
 fpath=("$SCRIPTS" $fpath)
 autoload -Uz compinit && compinit -D -u
@@ -129,7 +130,7 @@ class OnTerminal:
         os.close(theirs)
         os.close(tell)
         self._screen = bytearray()
-        self._reader = threading.Thread(target=self._read_screen)
+        self._reader = threading.Thread(target=self._read_screen, daemon=True)
         self._reader.start()
         self._type(f"source {setup}\n".encode())
 
@@ -140,10 +141,12 @@ class OnTerminal:
         """What stands on the command line after a TAB at the end of this one."""
         return self._pressed(line)[1]
 
-    @property
-    def screen(self) -> str:
-        """All that the terminal has shown."""
-        return self._screen.decode(errors="replace")
+    def shows(self, line: str, *texts: str) -> None:
+        """Wait until the terminal has shown all these after two TABs at the end of a line."""
+        for keys in (line.encode() + b"\t", b"\t", _REPORT):
+            self._type(keys)
+        os.write(self._terminal, _CLEAR)
+        eventually(lambda: all(text.encode() in self._screen for text in texts))
 
     def run(self, line: str) -> None:
         """Run a command line, and wait for the next prompt."""
@@ -184,18 +187,22 @@ class OnTerminal:
 class Fish:
     """fish, a new one for each question."""
 
-    def __init__(self, home: Home, env: dict[str, str]) -> None:
+    def __init__(self, home: Home, env: Mapping[str, str] = MappingProxyType({})) -> None:
         self._env = {**_env(home), **env}
         self._home = home.path
 
     def offers(self, *lines: str) -> list[list[str]]:
+        told = self.told(*lines).split("--end--\n")[:-1]
+        return [_values(line.partition("\t")[0] for line in each.split("\n") if line) for each in told]
+
+    def told(self, *lines: str) -> str:
+        """The same with what each means, as fish says it."""
         done = subprocess.run(
             [_path_of("fish"), "--no-config", "-c", _FISH, "--", *lines], env=self._env, cwd=self._home,
             capture_output=True, text=True, timeout=PATIENCE, check=True,
         )  # fmt: skip
         assert done.stderr == ""
-        told = done.stdout.split("--end--\n")[:-1]
-        return [_values(line.partition("\t")[0] for line in each.split("\n") if line) for each in told]
+        return done.stdout
 
     def close(self) -> None:
         pass

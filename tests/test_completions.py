@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,8 @@ def test_the_scripts_are_current() -> None:
 @pytest.mark.parametrize("shell", SHELLS)
 def test_every_command_and_every_option_is_offered(shell: str, tmp_path: Path) -> None:
     commands = list(tree())
-    completing = start(shell, Home(tmp_path))
-
-    offered = completing.offers(*(f"{path} {typed}" for path, _, _ in commands for typed in ("-", "")))
-    completing.close()
+    with closing(start(shell, Home(tmp_path))) as completing:
+        offered = completing.offers(*(f"{path} {typed}" for path, _, _ in commands for typed in ("-", "")))
 
     assert len(commands) > 15
     for (path, options, inner), after_hyphen, after_blank in zip(commands, offered[::2], offered[1::2], strict=True):

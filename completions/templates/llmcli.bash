@@ -60,6 +60,7 @@ _llmcli_walk() {
         case $word in
             --) return 1 ;;
             *[\<\>] | @valued@) option=$word ;;
+            [\<\>]* | [0-9\&][\<\>]*) ;;
             --provider=*) provider=${word#*=} ;;
             --*) ;;
             -*)
@@ -95,8 +96,8 @@ _llmcli_step() {
 
 # What the word under the cursor can be: a word for the kinds of names that are looked up, else the words themselves.
 _llmcli_choose() {
-    if [[ $option == *[\<\>] ]]; then
-        kind=:files
+    if [[ $option == *[\<\>] || $current == [\<\>]* || $current == [0-9\&][\<\>]* ]]; then
+        kind=:files # of a redirection
     elif [[ $option ]]; then
         case "$command $option" in
 @values@
