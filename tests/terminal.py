@@ -1,12 +1,16 @@
 """The program on a terminal: what it would write on a person's screen, byte for byte."""
 
+import fcntl
 import os
 import pty
 import subprocess
+import termios
 import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from tests.program import Done, Program, shell_status
+from tests.program import PATIENCE, Done, Program, shell_status
 from tests.shell import watched
 
 
@@ -41,3 +45,50 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 65536)
     except OSError:
         return b""
+
+
+class Session:
+    """A program that a person talks to: stdin, stdout and stderr are one terminal, which is its controlling one."""
+
+    def __init__(self, ours: int, process: "subprocess.Popen[bytes]") -> None:
+        self._ours = ours
+        self._process = process
+        self.screen = b""
+
+    def until(self, expected: str) -> str:
+        """Read until this is on the screen, and return all that was. The end of the program fails the test."""
+        while expected.encode() not in self.screen:
+            data = _read(self._ours)
+            assert data, f"it ended with {self.screen.decode(errors='replace')!r}, without {expected!r}"
+            self.screen += data
+        return self.screen.decode(errors="replace")
+
+    def type(self, text: str) -> None:
+        """Type this; `\\r` is Enter, `\\x03` Ctrl-C, `\\x04` Ctrl-D."""
+        os.write(self._ours, text.encode())
+
+    def ended(self) -> Done:
+        """Read to the end; `out` is all that was on the screen."""
+        self.screen += _read_all(self._ours)
+        self._process.wait(PATIENCE)
+        return Done(shell_status(self._process.returncode), self.screen, "")
+
+    @property
+    def echoes(self) -> bool:
+        """Whether what is typed is shown."""
+        return bool(termios.tcgetattr(self._ours)[3] & termios.ECHO)
+
+
+@contextmanager
+def talking_to(program: Program, *args: str, **popen: Any) -> Iterator[Session]:
+    """Start the program on a terminal, to be talked to."""
+    ours, theirs = pty.openpty()
+    env = {"COLUMNS": "80", "TERM": "xterm-256color", **popen.pop("env", {})}
+    process = program.start(
+        *args, env=env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0), **popen,
+    )  # fmt: skip
+    with watched(process):
+        os.close(theirs)
+        yield Session(ours, process)
+    os.close(ours)

@@ -1,0 +1,196 @@
+"""
+`llmcli providers login`: a provider gets its key. Layer 3.
+
+The key is typed unseen, or comes from stdin, a file or a command; it is tried with one cheap request, and only then
+kept (`kept_key`). Without an id it is the guided first run.
+"""
+
+import os
+import shlex
+from collections.abc import Sequence
+from contextlib import closing
+from typing import NamedTuple
+
+from llmcli import keys, registry
+from llmcli.answer import Call, answer, perform
+from llmcli.commands.asking import agrees, ask, ask_unseen, can_ask
+from llmcli.commands.choose import configuration_directory, make_default
+from llmcli.commands.discover import Found, look_around
+from llmcli.commands.kept_key import check_id, keep, what_holds
+from llmcli.commands.setup import Ready, brief_call, declared_key, make_ready, read_config
+from llmcli.config import Config, nearest, provider_setup
+from llmcli.errors import AuthenticationFailed, LlmError, UsageError
+from llmcli.framing import parse_json
+from llmcli.keys import Secret
+from llmcli.provider import ApiKey, HTTPProvider, Provider
+from llmcli.types import ChatRequest, message
+from llmcli.world import World
+
+_SECONDS = 20.0  # for the request that tries a key
+_LONGEST = 64 * 1024  # bytes of a key on stdin
+_TOKENS = 16  # of an answer that tries a key; some APIs refuse less
+_UNTRIED = "the key is not kept; --no-test keeps it untried"
+
+
+class Arguments(NamedTuple):
+    """What was said: the fields are the options of the same name."""
+
+    id: str | None
+    key_file: str | None = None
+    key_command: str | None = None
+    keyring: bool = False
+    test: bool = True
+    config: str | None = None
+    no_config: bool = False
+
+
+def run(arguments: Arguments, world: World) -> None:
+    """
+    Take a key, try it, keep it, and say where. On a terminal without an id, what there is is shown and asked for.
+
+    Raises `UsageError` for what cannot be, `AuthenticationFailed` for a key that is refused, and what else the request
+    that tries it raises: then nothing is kept.
+    """
+    if arguments.key_command is not None and (arguments.key_file is not None or arguments.keyring):
+        raise UsageError("--key-command keeps no key, so neither --key-file nor --keyring goes with it")
+    configuration_directory(world)
+    settings = read_config(world, arguments.config, no_config=arguments.no_config)
+    if arguments.id is None:
+        _guide(arguments, settings, world)
+    else:
+        world.print(_login(arguments.id, arguments, settings, world) + _next_steps(arguments.id))
+
+
+def _login(provider_id: str, arguments: Arguments, settings: Config, world: World) -> str:
+    """Take, try and keep the key of a provider, and return what is to be said of it."""
+    check_id(provider_id)
+    cls = registry.load(provider_id, settings, world.env, world.fence_stdout)
+    if not _takes_a_key(provider_id, settings, world):
+        raise UsageError(f"{provider_id} takes no key", hint=f'llmcli chat -m {provider_id} "hello"')
+    declared = declared_key(cls, provider_setup(settings, provider_id, cls, world.env).api_key)
+    secret = keys.checked(_taken(cls, declared, arguments, world), declared)
+    world.redactor.add(secret.value)
+    ready = make_ready(provider_id, settings, world, key=secret)
+    said = [_tried(ready, world) if arguments.test else f"the key of {cls.name} was not tried"]
+    said += keep(provider_id, secret, world, command=arguments.key_command, keyring=arguments.keyring)
+    first = what_holds(provider_id, world, arguments.config, no_config=arguments.no_config)
+    if first is not None and first.kind == "environment":
+        world.note(f"{first.name} is set here, and comes before the key that is kept now")
+    return "".join(f"{line}\n" for line in said)
+
+
+def _takes_a_key(provider_id: str, settings: Config, world: World) -> bool:
+    """Whether a provider has a use for a key, needed or not."""
+    cls = registry.load(provider_id, settings, world.env, world.fence_stdout)
+    declared = cls.api_key
+    return bool(declared.required or declared.env or declared.hint or issubclass(cls, HTTPProvider))
+
+
+def _next_steps(provider_id: str) -> str:
+    return (
+        f'  llmcli chat -m {provider_id} "hello"\n  llmcli providers use {provider_id}    # the default from now on\n'
+    )
+
+
+# --- taking it ------------------------------------------------------------------------------------
+
+
+def _taken(cls: type[Provider], declared: ApiKey, arguments: Arguments, world: World) -> Secret:
+    if arguments.key_command is not None:
+        return Secret(keys.run_key_command(arguments.key_command), "the command")
+    if arguments.key_file is not None:
+        return Secret(keys.read_key_file(arguments.key_file), arguments.key_file)
+    if can_ask(world):
+        if declared.hint:
+            world.note(f"get one at {declared.hint}" if declared.hint.startswith("http") else declared.hint)
+        example = f" ({declared.placeholder})" if declared.placeholder else ""
+        return Secret(ask_unseen(world, f"{declared.label} for {cls.name}{example}"), "the terminal")
+    if world.stdin is None or world.is_tty(world.stdin):
+        raise UsageError("there is nobody to ask for the key", hint="put it on stdin, or say --key-file FILE")
+    return Secret(_from_stdin(world.stdin), "stdin")
+
+
+def _from_stdin(fd: int) -> str:
+    data = bytearray()
+    while piece := os.read(fd, 4096):
+        data += piece
+        if len(data) > _LONGEST:
+            raise UsageError("what stands on stdin is too long for a key")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise UsageError("what stands on stdin is no text") from None
+
+
+# --- trying it ------------------------------------------------------------------------------------
+
+
+def _tried(ready: Ready, world: World) -> str:
+    """Try the key, and return what a person should know of it. What is in the way is no reason to lose the key."""
+    try:
+        return _answered(ready, brief_call(ready, world, seconds=_SECONDS))
+    except AuthenticationFailed:
+        raise
+    except LlmError as exc:
+        exc.hint = f"{exc.hint}; the key is not kept, --no-test keeps it untried" if exc.hint else _UNTRIED
+        raise
+
+
+def _answered(ready: Ready, call: Call) -> str:
+    """Ask the cheapest question whose answer depends on the key: the list of models, else for a few tokens."""
+    provider = ready.provider
+    listing = provider.models_request() if isinstance(provider, HTTPProvider) and provider.models_need_key else None
+    if isinstance(provider, HTTPProvider) and listing is not None:
+        count = len(provider.read_models(parse_json(perform(provider, listing, call))).models)
+        return f"{provider.name} accepts the key, and lists {count} models"
+    model = provider.default_model
+    if model is None:
+        return f"the key was not tried: without a default model there is nothing to ask {provider.name} that needs it"
+    request = ChatRequest(model=model, messages=(message("user", "Say hi."),), max_tokens=_TOKENS)
+    with closing(answer(provider, request, call)) as events:
+        next(events)
+    return f"{provider.name} accepts the key: {model} answers"
+
+
+# --- a first run ----------------------------------------------------------------------------------
+
+
+def _guide(arguments: Arguments, settings: Config, world: World) -> None:
+    """Show what there is, ask which it shall be, log in where that needs a key, and offer to make it the default."""
+    if not can_ask(world):
+        raise UsageError("which provider?", hint="llmcli providers login ID; `llmcli providers` lists them")
+    chosen = _chosen(look_around(settings, world).found, settings, world)
+    done = "" if chosen.works else _login(chosen.provider_id, arguments, settings, world)
+    command, name = chosen.command, _to_be_used(chosen.command)
+    if name is not None and agrees(world, f"Ask {name} when no model is named?"):
+        done += make_default(name, world, config=arguments.config, no_config=arguments.no_config)
+        command = 'llmcli chat "hello"'
+    world.print(f"{done}  {command}\n")
+
+
+def _to_be_used(command: str) -> str | None:
+    """What a command would make the default, if that is all that it does and it is known which model."""
+    *before, name = shlex.split(command)
+    return name if before == ["llmcli", "providers", "use"] and not name.endswith("/MODEL") else None
+
+
+def _chosen(found: Sequence[Found], settings: Config, world: World) -> Found:
+    """One of what was found, by its number, or any provider by its id."""
+    for number, each in enumerate(found, 1):
+        world.say(f"{number:3}  {each.provider_id}: {each.why}")
+    if not found:
+        world.say("No model server answers on this machine, and no key stands in the environment.")
+        world.say("With a key of OpenAI, Anthropic, Groq... say its id; `llmcli providers` lists them all.")
+    known = registry.known_ids(settings)
+
+    def check(said: str) -> None:
+        if not (said.isdecimal() and 0 < int(said) <= len(found)) and said not in known:
+            near = nearest(said, known)
+            raise UsageError(f"there is no {said!r}", hint=f"did you mean {near}?" if near else None)
+
+    said = ask(world, "Which provider? Its number or its id" if found else "Which provider? Its id", check=check)
+    if said.isdecimal():
+        return found[int(said) - 1]
+    cls = registry.load(said, settings, world.env, world.fence_stdout)
+    name = said if cls.default_model else f"{said}/MODEL"
+    return Found(said, "", f"llmcli providers use {name}", works=not cls.api_key.required)
