@@ -187,6 +187,13 @@ def test_pages_that_lead_in_a_circle_are_read_once(llmcli: Program, serve: Serve
     assert len(server.requests) == 2
 
 
+def test_a_model_that_stands_on_two_pages_is_listed_once_as_it_was_first_said(llmcli: Program, serve: Serve) -> None:
+    first = answers(200, {"data": [{"id": "m", "display_name": "One"}], "has_more": True, "last_id": "m"})
+    claude(llmcli, serve(first, answers(200, {"data": [{"id": "m", "display_name": "Two"}]})))
+
+    assert [row["name"] for row in llmcli("models", "list", "claude", "--json").json] == ["One"]
+
+
 def test_a_page_that_fails_is_an_error_and_no_half_of_a_list(llmcli: Program, serve: Serve) -> None:
     first = answers(200, {"data": [{"id": "one"}], "has_more": True, "last_id": "one"})
     claude(llmcli, serve(first, answers(500, {"error": {"message": "no"}})))
@@ -242,9 +249,9 @@ def test_one_that_says_nothing_costs_its_own_deadline_and_a_line(llmcli: Program
     done = llmcli("models", "list", "dead", "good", "--timeout", "0.2")
 
     assert (done.status, done.text) == (7, "good/m\n")
-    assert [line for line in done.err.splitlines() if line.startswith("llmcli: ")] == [
-        line for line in done.err.splitlines() if "provider=dead" in line
-    ]
+    (line,) = (line for line in done.err.splitlines() if line.startswith("llmcli: "))
+    assert " 0.2 s" in line
+    assert line.endswith("[provider=dead]")
 
 
 def test_an_answer_that_trickles_in_does_not_outlive_the_deadline(llmcli: Program, serve: Serve) -> None:
@@ -260,6 +267,7 @@ def test_an_answer_that_trickles_in_does_not_outlive_the_deadline(llmcli: Progra
     over.set()
 
     assert (done.status, done.text) == (7, "")
+    assert " 0.3 s" in done.err
 
 
 def test_of_several_that_fail_each_has_its_line_before_the_common_error(llmcli: Program) -> None:
