@@ -310,12 +310,21 @@ def test_on_a_terminal_what_is_not_live_is_marked_and_the_mark_explained(llmcli:
     configure(llmcli, '[providers.gateway]\nmodels = ["fast"]\n', one=url)
     done = on_terminal(llmcli, "models", "list", "one", "gateway", "perplexity", "echo")
 
-    assert done.text.splitlines()[:3] == ["MODEL", "one/m", "gateway/fast *"]
+    assert [line.split() for line in done.text.splitlines()[:3]] == [["MODEL"], ["one/m"], ["gateway/fast", "*"]]
     assert done.err == (
         "llmcli: * not from the service itself: named in the configuration (gateway); "
         "what llmcli knows (perplexity, echo)\n"
     )
     assert on_terminal(llmcli, "models", "list", "one").err == ""
+
+
+def test_the_mark_stays_where_the_name_is_cut_and_stands_below_the_table(llmcli: Program) -> None:
+    llmcli.configure(f'[providers.gateway]\nmodels = ["{"x" * 90}"]\n')
+    screen = on_terminal(llmcli, "models", "list", "gateway", stderr_too=True).text.splitlines()
+
+    assert screen[1].endswith("…  *")
+    assert len(screen[1]) == 80
+    assert screen[2].startswith("llmcli: * not from the service itself")
 
 
 def test_on_a_narrow_terminal_no_line_is_too_long(llmcli: Program, serve: Serve) -> None:

@@ -11,9 +11,9 @@ from llmcli.output import one_line
 
 Row = dict[str, Any]
 
-_COLUMNS = ("model", "name", "context_length", "capabilities", "created")
+_COLUMNS = ("model", "", "name", "context_length", "capabilities", "created")
 _SPARE = ("name", "capabilities", "created", "context_length")
-_MARK = " *"
+_MARK = "*"
 _NEAR = 3  # names in a hint
 
 
@@ -60,7 +60,7 @@ def legend(rows: Sequence[Row]) -> str | None:
         "what llmcli knows": _providers(rows, "built-in"),
     }
     parts = [f"{what} ({', '.join(ids)})" for what, ids in said.items() if ids]
-    return f"{_MARK.strip()} not from the service itself: {'; '.join(parts)}" if parts else None
+    return f"{_MARK} not from the service itself: {'; '.join(parts)}" if parts else None
 
 
 def as_lines(row: Row) -> str:
@@ -77,8 +77,8 @@ def _facts(row: Row) -> Iterator[tuple[str, str]]:
 
 
 def _for_a_table(row: Row) -> Mapping[str, Any]:
-    mark = "" if row.get("source") == "live" else _MARK
-    return {**row, "model": _full_name(row) + mark, "created": _date(row.get("created"))}
+    mark = "" if row.get("source") == "live" else _MARK  # in a column of its own, so that it is never cut
+    return {**row, "model": _full_name(row), "": mark, "created": _date(row.get("created"))}
 
 
 def _full_name(row: Row) -> str:

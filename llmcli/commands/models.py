@@ -67,8 +67,11 @@ def run(
     shown = matching(rows, search)
     if search is not None and rows and not shown:
         world.note(f"none of {models_cache.count(len(rows))} has all words of {search!r} in its id or name")
+    width = world.table_width()  # which nobody can tell once stdout is closed
     if rows or not errors:
-        world.print(_rendered(shown, world, form))
+        world.print(_rendered(shown, form, width))
+    if form == "text" and width is not None and (mark := legend(shown)):
+        world.note(mark)
     raise_common(errors, world)
 
 
@@ -290,12 +293,9 @@ def _pages(provider: HTTPProvider, call: Call) -> tuple[list[Model], str | None]
 # --- what is printed ------------------------------------------------------------------------------
 
 
-def _rendered(rows: Sequence[Row], world: World, form: str) -> str:
+def _rendered(rows: Sequence[Row], form: str, width: int | None) -> str:
     if form == "json":
         return json_text(rows) + "\n"
     if form == "jsonl":
         return "".join(f"{json_text(row)}\n" for row in rows)
-    width = world.table_width()
-    if width is not None and (mark := legend(rows)):
-        world.note(mark)
     return as_listing(rows, width=width)
