@@ -353,7 +353,7 @@ def test_what_a_terminal_would_obey_is_not_offered(begin: Beginning, name: str, 
         b"\x00\x01\xff\xfe" * 1000,
         b"no newline",
         b"\n\n\n",
-        b"ollama/" + b"x" * 1_000_000,
+        b"ollama/" + b"l" * 1_000_000,
         b"openai/of-another\n",
     ],
     ids=["empty", "binary", "one line", "blank lines", "a long line", "of another"],
@@ -399,11 +399,9 @@ def test_without_cache_and_configuration_the_built_in_providers_are_offered(
 @pytest.mark.parametrize("name", SHELLS)
 def test_what_cannot_be_read_is_passed_over(begin: Beginning, name: str, tmp_path: Path) -> None:
     home = furnish(Home(tmp_path))
-    for path in (home.cache / "models" / "ollama.txt", home.config / "config.toml"):
+    for path in (home.cache / "models" / "ollama.txt", home.cache / "providers.txt", home.config / "config.toml"):
         path.unlink()
-        path.mkdir()
-    (home.cache / "providers.txt").unlink()
-    os.mkfifo(home.cache / "providers.txt")  # whoever opens it waits
+        os.mkfifo(path)  # whoever opens it waits
     shell = begin(name, home)
 
     models, aliases = shell.offers("llmcli chat -m ollama/", "llmcli models alias ")

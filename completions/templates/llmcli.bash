@@ -173,7 +173,7 @@ _llmcli_listed() {
     local file=$cache/models/$1.txt wanted=$2$current line count=0
     [[ $1 != */* && -f $file && -r $file ]] || return
     while ((++count <= @lines@)) && IFS= read -r -n 300 line; do
-        [[ $line == "$1/"* && $line == "$wanted"* ]] && _llmcli_offer "${line#"$2"}"
+        [[ $line == "$1/"* && $line == "$wanted"* && ${#line} -lt 300 ]] && _llmcli_offer "${line#"$2"}"
     done < "$file"
 }
 
