@@ -11,6 +11,7 @@ import pytest
 
 from llmcli.registry import BUILT_IN
 from tests.completing import SHELLS, Completing, Fish, Home, OnTerminal, on_terminal, start
+from tests.program import Program
 
 TYPED = ("bash", "zsh")  # those that are on a terminal
 CONFIG = """
@@ -293,6 +294,26 @@ def test_a_zsh_may_source_the_script_too(type_in: Typing, tmp_path: Path) -> Non
     zsh.run('compdef -d llmcli; source "$SCRIPTS/_llmcli"')
 
     assert zsh.offers("llmcli chat -m ollama/ll", "llmcli mod") == [LLAMA, ["models"]]
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_what_the_program_has_written_is_offered(begin: Beginning, llmcli: Program, name: str) -> None:
+    llmcli.configure('[providers.mine]\nadapter = "openai-compatible"\nbase_url = "http://127.0.0.1:1/v1"\n')
+    for args in (
+        ("providers", "add", "further", "--base-url", "http://127.0.0.1:1/v1", "--default-model", "x"),
+        ("models", "alias", "short", "echo/echo"),
+        ("models", "alias", "v1.5", "mine/a:1"),
+        ("models", "refresh", "echo"),
+    ):
+        done = llmcli(*args)
+        assert done.status == 0, done.err
+
+    shell = begin(name, Home(llmcli.home), XDG_CONFIG_HOME=str(llmcli.config.parent))
+    providers, aliases, models = shell.offers("llmcli chat -p ", "llmcli models alias ", "llmcli chat -m echo/")
+
+    assert {"further", "mine"} <= set(providers)
+    assert aliases == ["short", "v1.5"]
+    assert models == ["echo/echo"]
 
 
 # --- what a list may hold -------------------------------------------------------------------------
