@@ -13,9 +13,10 @@ from contextlib import AbstractContextManager
 from typing import ClassVar, NamedTuple, Protocol
 
 from llmcli import http_errors
-from llmcli.errors import ConfigurationError, LlmError, ProviderFailed, UsageError
+from llmcli.errors import ConfigurationError, LlmError, ProviderFailed, RequestRejected, UsageError
 from llmcli.framing import SSE, Framing, Record, decode_body, parse_json
 from llmcli.types import (
+    Attachment,
     ChatRequest,
     Event,
     HttpRequest,
@@ -97,6 +98,13 @@ class Provider:
     """
     What every provider has. A base class with defaults, so that a new method does not break an old plugin.
 
+    What a class declares in `capabilities` it does with a `ChatRequest` that asks for it: its tools and their results,
+    attachments, a schema, how much to think, a completion of bare text. What it does not declare is refused before
+    anything is sent; a schema and tools are then put into the prompt by the core.
+
+    `attachments` are the media types that may be attached (`image/png`, or `image/*`), each with the most bytes that it
+    may have; `attachment_urls` says whether the service fetches a URL itself. `json_mode`: a schema that the class does
+    not declare may still ask for any JSON object (`Schema` with an empty document).
     `options` is `None` where any `--option key=value` goes into the request as the API's own field. `quirks` are
     sentences about how the service differs from what one would expect. `url_schemes` are those that its base URL may
     have.
@@ -118,6 +126,9 @@ class Provider:
     }
     options: ClassVar[Mapping[str, Option] | None] = None
     config_keys: ClassVar[Mapping[str, ConfigKey]] = {}
+    attachments: ClassVar[Mapping[str, int]] = {}
+    attachment_urls: ClassVar[bool] = False
+    json_mode: ClassVar[bool] = False
     known_models: ClassVar[tuple[str, ...]] = ()
     quirks: ClassVar[tuple[str, ...]] = ()
 
@@ -154,6 +165,21 @@ class Provider:
         if self.options is not None:
             for name, given in request.options.items():
                 self._check_option(self.options, name, given)
+        for capability, what in self._asked_for(request):
+            if not getattr(self.capabilities, capability):
+                others = f"`llmcli providers --capability {capability}` lists those that can"
+                raise RequestRejected(f"{self.config.id} {what}", hint=others)
+
+    def _asked_for(self, request: ChatRequest) -> Iterator[tuple[str, str]]:
+        """The capabilities that a request needs, and how to say that one is missing."""
+        if request.tools:
+            yield "tools", "cannot call tools"
+        if any(isinstance(part, Attachment) for message in request.messages for part in message.parts):
+            yield "vision", "takes no attachments"
+        if request.thinking not in (None, "off"):
+            yield "thinking", "has no control over thinking"
+        if request.complete:
+            yield "generate", "cannot complete bare text"
 
     def _check_option(self, options: Mapping[str, Option], name: str, value: Json) -> None:
         if name not in options:
@@ -215,9 +241,11 @@ class HTTPProvider(Provider):
     A provider that is spoken to over HTTP. All of it is pure: values in, values out.
 
     `models_need_key` is False where anybody may list the models, so that a list says nothing about the key.
+    `lists_every_model` is False where a model that is not in the list may be there all the same.
     """
 
     models_need_key: ClassVar[bool] = True
+    lists_every_model: ClassVar[bool] = True
 
     def __init__(self, config: ProviderConfig) -> None:
         super().__init__(config)

@@ -71,7 +71,33 @@ class ToolCall(NamedTuple):
     opaque: Mapping[str, Json] = NOTHING
 
 
-Part: TypeAlias = Text | Thinking | ToolCall
+@told_apart
+class ToolResult(NamedTuple):
+    """
+    What came of a tool call, in a message of the role `tool`: `id` and `name` are those of the call. `failed` says that
+    the content tells of an error. The results of one answer's calls stand in one message, in the order of the calls.
+    """
+
+    id: str
+    name: str
+    content: str
+    failed: bool = False
+
+
+@told_apart
+class Attachment(NamedTuple):
+    """
+    A file beside the text: an image, a PDF, a sound. Either its bytes, or the `url` that the provider itself is to
+    fetch it from. `media_type` is never empty (`image/png`); `name` is what a person calls it.
+    """
+
+    media_type: str
+    data: bytes = b""
+    url: str | None = None
+    name: str = ""
+
+
+Part: TypeAlias = Text | Thinking | ToolCall | ToolResult | Attachment
 
 
 class Message(NamedTuple):
@@ -82,7 +108,7 @@ class Message(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The visible text, without thinking and tool calls."""
+        """The visible text, without thinking, tool calls and what is attached."""
         return "".join(part.text for part in self.parts if isinstance(part, Text))
 
 
@@ -91,9 +117,31 @@ def message(role: Role, text: str) -> Message:
     return Message(role, (Text(text),))
 
 
+_ANY_OBJECT: Mapping[str, Any] = MappingProxyType({"type": "object", "properties": {}})
+
+
+class Tool(NamedTuple):
+    """A function that the model may ask for. `parameters` is the JSON schema of its arguments, which are an object."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Any] = _ANY_OBJECT
+
+
+class Schema(NamedTuple):
+    """The JSON schema that an answer has to satisfy, and its name (letters, digits, `_` and `-`, at most 64)."""
+
+    name: str
+    document: Mapping[str, Any]
+
+
 class ChatRequest(NamedTuple):
     """
     What is asked of a model. `None` means "not said", and what is not said is not sent.
+
+    `tools` may be asked for; `tool_choice` is `auto`, `none`, `required` or the name of one. `schema` is what the
+    answer has to satisfy. `thinking` is `off`, `low`, `medium`, `high`, or how many tokens the model may think for.
+    With `complete` the text of the one user message goes verbatim to a text-completion endpoint, without a template.
 
     `options` are the provider's own (`--option key=value`). `without` names what the driver has learnt that the
     service refuses to be sent (`stream_options`, `max_completion_tokens`); an adapter leaves it out or says it in
@@ -109,6 +157,11 @@ class ChatRequest(NamedTuple):
     seed: int | None = None
     options: Mapping[str, Json] = NOTHING
     without: frozenset[str] = frozenset()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str | None = None
+    schema: Schema | None = None
+    thinking: str | int | None = None
+    complete: bool = False
 
 
 # --- events: an answer, whole or in pieces, is a sequence of these ---------------------------------

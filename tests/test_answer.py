@@ -1,16 +1,28 @@
-"""The driver and a provider that performs by itself: its deadlines hold between its events."""
+"""The driver and a provider that performs by itself: its deadlines, and what it does not declare."""
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from llmcli.answer import Call, answer
-from llmcli.errors import Incomplete, TimedOut
-from llmcli.provider import NativeCall, NativeProvider
+from llmcli.errors import Incomplete, RequestRejected, TimedOut
+from llmcli.provider import Capabilities, NativeCall, NativeProvider
 from llmcli.retry import RetryPolicy
 from llmcli.transport import Transport
-from llmcli.types import ChatRequest, Event, Finish, ProviderConfig, TextDelta, Timeouts, message
+from llmcli.types import (
+    Attachment,
+    ChatRequest,
+    Event,
+    Finish,
+    Message,
+    ProviderConfig,
+    TextDelta,
+    Timeouts,
+    Tool,
+    message,
+)
 
 REQUEST = ChatRequest("m", (message("user", "hi"),))
 CALL = Call(Transport(env={}), timeouts=Timeouts(first=0.01, idle=0.01), retry=RetryPolicy(retries=0))
@@ -42,3 +54,31 @@ def test_a_provider_that_blocks_in_mid_answer_leaves_it_incomplete() -> None:
     assert next(events) == TextDelta("x")
     with pytest.raises(Incomplete, match="stalled"):
         next(events)
+
+
+# --- what a provider does not declare -------------------------------------------------------------
+
+
+class Plain(Blocking):
+    """A provider that declares nothing but a chat."""
+
+    capabilities = Capabilities()
+
+
+ASKS = [
+    ({"tools": (Tool("now"),)}, "blocking cannot call tools"),
+    ({"messages": (Message("user", (Attachment("image/png", b"x"),)),)}, "blocking takes no attachments"),
+    ({"thinking": "low"}, "blocking has no control over thinking"),
+    ({"thinking": 1024}, "blocking has no control over thinking"),
+    ({"complete": True}, "blocking cannot complete bare text"),
+]
+
+
+@pytest.mark.parametrize(("asked", "says"), ASKS)
+def test_what_a_provider_does_not_declare_is_refused_before_anything_is_sent(asked: dict[str, Any], says: str) -> None:
+    with pytest.raises(RequestRejected, match=says):
+        next(answer(Plain(before=9), REQUEST._replace(**asked), CALL))
+
+
+def test_where_there_is_no_thinking_none_can_be_had() -> None:
+    assert next(answer(Plain(before=9), REQUEST._replace(thinking="off"), CALL)) == TextDelta("x")
