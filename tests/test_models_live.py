@@ -1,6 +1,7 @@
 """`llmcli models list`: what is asked, what is shown where a service has no list, and one dead among many."""
 
 import json
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -278,6 +279,30 @@ def test_of_several_that_fail_each_has_its_line_before_the_common_error(llmcli: 
     assert (done.status, done.out) == (7, b"")
     assert [line.partition("provider=")[2] for line in lines] == ["x]", "y]"]
     assert json.loads(last)["error"]["message"] == "2 providers failed"
+
+
+def test_a_broken_file_of_one_provider_costs_a_line_and_the_others_are_listed(llmcli: Program, serve: Serve) -> None:
+    configure(llmcli, one=serve(lists("m")).url)
+    (llmcli.config / "providers.d").mkdir()
+    (llmcli.config / "providers.d" / "bad.toml").write_text("[providers.bad\n")
+    done = llmcli("models")
+
+    assert (done.status, set(done.text.split())) == (3, {"echo/echo", "one/m"})
+    assert "bad.toml" in done.err
+
+
+def test_commands_that_print_keys_do_not_wait_for_one_another(llmcli: Program, serve: Serve) -> None:
+    """Each of the two ends only when the other has begun."""
+    server = serve(lists("m"))
+    os.mkfifo(llmcli.home / "pipe")
+    tables = [
+        f'[providers.{name}]\nadapter = "openai-compatible"\nbase_url = "{server.url}"\n'
+        f'api_key = {{ command = "sh -c '{command}; echo key'" }}\n'
+        for name, command in {"a": "echo x > ~/pipe", "b": "cat ~/pipe > ~/heard"}.items()
+    ]
+    llmcli.configure("\n".join(tables))
+
+    assert llmcli("models", "list", "a", "b").text == "a/m\nb/m\n"
 
 
 def test_a_provider_that_is_named_twice_is_asked_once(llmcli: Program, serve: Serve) -> None:
