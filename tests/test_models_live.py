@@ -295,12 +295,15 @@ def test_commands_that_print_keys_do_not_wait_for_one_another(llmcli: Program, s
     """Each of the two ends only when the other has begun."""
     server = serve(lists("m"))
     os.mkfifo(llmcli.home / "pipe")
-    tables = [
-        f'[providers.{name}]\nadapter = "openai-compatible"\nbase_url = "{server.url}"\n'
-        f'api_key = {{ command = "sh -c '{command}; echo key'" }}\n'
-        for name, command in {"a": "echo x > ~/pipe", "b": "cat ~/pipe > ~/heard"}.items()
-    ]
-    llmcli.configure("\n".join(tables))
+    table = """
+        [providers.{name}]
+        adapter = "openai-compatible"
+        base_url = "{url}"
+        api_key = {{ command = "sh -c '{command}; echo key'" }}
+    """
+    commands = {"a": "echo x > ~/pipe", "b": "cat ~/pipe > ~/heard"}
+    tables = (table.format(name=name, url=server.url, command=command) for name, command in commands.items())
+    llmcli.configure("".join(tables))
 
     assert llmcli("models", "list", "a", "b").text == "a/m\nb/m\n"
 
