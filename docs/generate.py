@@ -372,6 +372,7 @@ NESTED_TABLES
 | `LLMCLI_RETRIES`, `LLMCLI_RETRY_MAX_WAIT` | `--retries`, `--retry-max-wait` |
 | `LLMCLI_CA_BUNDLE`, `LLMCLI_LOG_FILE` | `--ca-bundle`, `--log-file` |
 | `LLMCLI_PLUGIN_TIMEOUT` | seconds that a plugin's import may take (20) |
+| `XDG_CONFIG_HOME`, `XDG_CACHE_HOME` | where the folder `llmcli` of the configuration, and of the lists of models, is |
 | `NO_COLOR`, `TERM=dumb` | no colour, no rendering |
 | `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` | proxies; loopback addresses never go through one |
 | `SSL_CERT_FILE`, `SSL_CERT_DIR` | certificates to trust |
