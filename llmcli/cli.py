@@ -228,10 +228,12 @@ def _run_plugin(name: str, argv: list[str], world: World) -> int | None:
 
 def _config_directory() -> str | None:
     """
-    The user's configuration directory; `None` where there is no home to have one in. A relative one would be a file of
-    the current directory, which anybody may have written: the XDG specification has it ignored.
+    The user's configuration directory: of XDG_CONFIG_HOME, else as the system has it; `None` where there is no home to
+    have one in. A relative one would be a file of the current directory, which anybody may have written: the XDG
+    specification has it ignored.
     """
-    directory = typer.get_app_dir("llmcli")
+    configured = os.environ.get("XDG_CONFIG_HOME", "")
+    directory = f"{configured}/llmcli" if os.path.isabs(configured) else typer.get_app_dir("llmcli")
     if not os.path.isabs(directory):
         directory = os.path.expanduser("~/.config/llmcli")
     return directory if os.path.isabs(directory) else None

@@ -51,7 +51,7 @@ def _with_parent(ctx: typer.Context, **said: Any) -> dict[str, Any]:
 _MODELS_EPILOG = epilog(
     "llmcli models list echo",
     "llmcli models --search llama | fzf",
-    "llmcli models alias fast groq/llama-3.1-8b-instant",
+    "llmcli models alias fast openai/gpt-5-mini",
 )
 
 _Search = Annotated[str | None, typer.Option(metavar="TEXT", help="Only models with all of these words in their id or name.")]  # fmt: skip
@@ -104,7 +104,7 @@ def _list_models(world: World, names: "list[str] | tuple[()]", *, json: bool, js
 
 
 @models_app.command("show", cls=Command, epilog=epilog(
-    "llmcli models show echo/echo", "llmcli models show groq/llama-3.1-8b-instant", "llmcli models show fast --json"))  # fmt: skip
+    "llmcli models show echo/echo", "llmcli models show openai/gpt-5-mini", "llmcli models show fast --json"))  # fmt: skip
 def models_show(
     ctx: typer.Context,
     model: Annotated[str, typer.Argument(metavar="PROVIDER/MODEL", help="The model, an alias, or a provider's id for its default model.")],
@@ -123,7 +123,7 @@ def models_show(
 
 
 @models_app.command("alias", cls=Command, epilog=epilog(
-    "llmcli models alias fast groq/llama-3.1-8b-instant", "llmcli models alias", "llmcli models alias fast --remove"))  # fmt: skip
+    "llmcli models alias fast openai/gpt-5-mini", "llmcli models alias", "llmcli models alias fast --remove"))  # fmt: skip
 def models_alias(
     ctx: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The short name; without one, all are listed.", show_default=False)] = None,
@@ -294,7 +294,7 @@ class _Add(Command):
     epilog=epilog(
         "llmcli providers add work --base-url https://llm.example.com/v1 --default-model large",
         "llmcli providers add lab --base-url http://localhost:8000/v1 --key-env LAB_KEY",
-        "llmcli providers add acme --base-url https://acme.example --path /chat --request '{q: prompt}' --content answer",
+        "llmcli providers add other --base-url https://other.example --path /chat --request '{q: prompt}' --content text",
     ),
 )
 def providers_add(
@@ -321,8 +321,8 @@ def providers_add(
 
 
 @providers_app.command("remove", cls=Command, epilog=epilog(
-    "llmcli providers remove work", "llmcli providers remove lab && llmcli providers",
-    "llmcli providers logout work; llmcli providers remove work"))  # fmt: skip
+    "llmcli providers remove work", "llmcli providers logout lab && llmcli providers remove lab",
+    "llmcli providers remove old || echo 'it was not there'"))  # fmt: skip
 def providers_remove(ctx: typer.Context, provider: _Id, config: Config = None, no_config: NoConfig = False) -> None:
     """Undo `add`. The file of the provider goes, and the default if it was that."""
     from llmcli.commands import choose as command
@@ -354,7 +354,7 @@ def providers_read(
 
 
 @providers_app.command("check", cls=Command, epilog=epilog(
-    "llmcli providers check echo", "llmcli providers check acme --live", "llmcli providers check acme --live -m large --json"))  # fmt: skip
+    "llmcli providers check echo", "llmcli providers check acme --live", "llmcli providers check acme --live -m acme-large --json"))  # fmt: skip
 def providers_check(
     ctx: typer.Context,
     provider: _Id,
@@ -391,7 +391,7 @@ def providers_new(
 
 _COMPLETIONS_EPILOG = epilog(
     "llmcli completions bash > ~/.local/share/bash-completion/completions/llmcli",
-    "llmcli completions zsh > ~/.zfunc/_llmcli",
+    "llmcli completions zsh > ~/.zfunc/_llmcli    # which fpath has before compinit",
     "llmcli completions fish > ~/.config/fish/completions/llmcli.fish",
 )
 
