@@ -62,7 +62,7 @@ OWNERS: dict[str, set[str]] = {
     "typer": {"llmcli.cli", "llmcli.cli_setup", "llmcli.cli_options"},
     "httpx": {"llmcli.transport"},
     "httpcore": {"llmcli.transport"},
-    "rich": {"llmcli.output"},
+    "rich": {"llmcli.output", "llmcli.commands.health_view"},  # text as markdown; a table that is drawn anew
     "jmespath": {"llmcli.expressions"},
     "click": set(),  # typer carries its own copy, and does not catch what the other one raises
     "asyncio": set(),

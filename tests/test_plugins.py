@@ -425,7 +425,7 @@ def test_a_list_of_models_says_one_line_for_each_broken_plugin_and_goes_on(among
 
 @pytest.mark.fault(99)
 def test_health_says_one_line_for_each_broken_plugin_and_goes_on(among: Program) -> None:
-    done = among("health")
+    done = among("health", env={"LLMCLI_MODEL": "echo"})
 
     assert (done.status, done.text.split("\t")[0]) == (0, "echo")
     for broken, message, _ in (param.values for param in BROKEN):

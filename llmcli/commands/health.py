@@ -1,27 +1,32 @@
 """
-`llmcli health`: is each provider there, does it take the key, how long did it need. Layer 3.
+`llmcli health`: every provider examined at once, stage by stage; or what would work, where nothing is configured.
+Layer 3.
 """
 
+import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from math import isfinite
+from queue import Empty, SimpleQueue
+from typing import NoReturn
 
 from llmcli import registry
-from llmcli.answer import native_call, perform
-from llmcli.commands.models import common_error, list_models
-from llmcli.commands.setup import Ready, brief_call, make_ready, read_config
+from llmcli.commands import health_view
+from llmcli.commands.chosen import configured_ids
+from llmcli.commands.discover import look_around
+from llmcli.commands.health_stages import Checkup, Limit, check
+from llmcli.commands.models import common_error
+from llmcli.commands.setup import read_config
 from llmcli.commands.table import as_table
 from llmcli.config import Config
-from llmcli.deadlines import Deadlines
-from llmcli.errors import BrokenPlugin, ConfigurationError, LlmError
-from llmcli.output import json_text
-from llmcli.provider import HTTPProvider, NativeProvider
-from llmcli.transport import Log
-from llmcli.types import HttpRequest
+from llmcli.errors import ConfigurationError, TimedOut, UsageError
+from llmcli.output import json_text, visible
 from llmcli.world import World
 
-_SECONDS = 10.0  # for one provider
+_SECONDS = 10.0  # for each, which is for all, since all are examined at once
+_ALWAYS = frozenset({"echo"})  # needs nothing, and is no sign of a set-up
+_LATE = 0.05  # seconds that a provider has to say by itself that its time is over
 
 
 def run(
@@ -29,101 +34,137 @@ def run(
     timeout: float | None = None, color: str = "auto", as_json: bool,
 ) -> None:  # fmt: skip
     """
-    Check the named providers, or every one that has its key or a table of its own.
+    Examine the named providers, or every one that is set up, all at once. Each has 10 s; with `timeout` all of it has
+    that many, counted from the start of the process (0: as long as the configuration allows). With `chat` each is asked
+    for a few tokens too.
 
-    Raises nothing when all are well; else their common error, or `ProviderFailed` when they differ.
+    Raises nothing when all are well; else their common error, or `ProviderFailed` when they differ. Where nothing is
+    set up it prints what would work, and raises `ConfigurationError`.
     """
+    limit = _limit(timeout, world)
     settings = read_config(world, config, no_config=no_config)
-    chosen = list(names) or _configured(settings, world)
-    with ThreadPoolExecutor(max_workers=16) as pool:
-        results = list(pool.map(lambda name: _check(name, settings, world), chosen))
-    rows = [row for row, _ in results]
-    if as_json:
-        text = json_text(rows) + "\n"
-    else:
-        columns = ("id", "ok", "reachable", "key_accepted", "seconds")
-        text = as_table(rows, columns, width=world.table_width(), spare=("seconds", "reachable"))
-    world.print(text)
-    errors = [error for _, error in results if error is not None]
-    if errors:
+    chosen = list(dict.fromkeys(names)) or configured_ids(settings, world)
+    if not names and _nothing_is_set_up(chosen, settings):
+        _tell_what_would_work(settings, world, as_json=as_json)
+    listener = _Listener(world)
+    queue: SimpleQueue[None] = SimpleQueue()
+    checkups = [Checkup(each, chat=chat, changed=lambda: queue.put(None)) for each in chosen]
+    animated = not as_json and world.is_tty(world.stdout) and world.env.get("TERM") != "dumb"
+    with _shown(checkups, world, color=color) if animated else _unseen() as show:
+        for checkup in checkups:  # not before what shows them is loaded, which would make them slow
+            _start(checkup, settings, listener, chat=chat, limit=limit)
+        _wait(checkups, queue, limit, show)
+    for line in [*listener.notes, *_warnings(checkups, animated=animated)]:
+        world.note(line)
+    if not animated:
+        world.print(_printed(checkups, world, color=color, as_json=as_json))
+    if errors := [checkup.error for checkup in checkups if checkup.error is not None]:
         raise common_error(errors)
 
 
-def _configured(config: Config, world: World) -> list[str]:
-    chosen = []
-    for listed in registry.every(config):
-        if listed.id in config.providers:
-            chosen.append(listed.id)
-            continue
-        if listed.problem:
-            world.note(f"{listed.id}: {listed.problem}")
-            continue
+def _limit(timeout: float | None, world: World) -> Limit:
+    if timeout is None:
+        return Limit(time.monotonic() + _SECONDS, _SECONDS)
+    if not isfinite(timeout):
+        raise UsageError("--timeout should be a number of seconds", hint="0 means none")
+    return Limit(world.started + timeout, timeout) if timeout else Limit(None, _SECONDS)
+
+
+class _Listener(World):
+    """The same world, but what is noted in it is kept for later: a line of stderr would tear a live table."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.env, world.directory, stdin=world.stdin, started=world.started)
+        self.stdout = world.stdout
+        self.redactor = world.redactor
+        self.notes: list[str] = []
+
+    def note(self, line: str) -> None:
+        """See `World`."""
+        self.notes.append(line)
+
+
+# --- all at once ----------------------------------------------------------------------------------
+
+
+def _start(checkup: Checkup, settings: Config, world: World, *, chat: bool, limit: Limit) -> None:
+    """Examine one in a thread, which may be left behind."""
+
+    def examine() -> None:
+        check(checkup, settings, world, chat=chat, limit=limit)
+
+    threading.Thread(target=examine, daemon=True).start()
+
+
+def _wait(checkups: Sequence[Checkup], queue: "SimpleQueue[None]", limit: Limit, show: Callable[[], None]) -> None:
+    """Wait until all are done, and show each change; what is not done in time has failed."""
+    while not all(checkup.done for checkup in checkups):
         try:
-            ready = make_ready(listed.id, config, world, need_key=False)
-        except BrokenPlugin as exc:
-            world.note(exc.message)
-            continue
-        except LlmError:
-            continue
-        if ready.secret or (isinstance(ready.provider, NativeProvider) and not listed.guest):
-            chosen.append(listed.id)
-    return chosen
+            queue.get(timeout=None if limit.at is None else max(0.0, limit.at + _LATE - time.monotonic()))
+        except Empty:
+            for checkup in checkups:
+                checkup.fail(TimedOut("not done in time"), limit)
+        while not queue.empty():
+            queue.get()
+        show()
+    for checkup in checkups:
+        if checkup.crash is not None:
+            raise checkup.crash
 
 
-def _check(name: str, config: Config, world: World) -> tuple[dict[str, Any], LlmError | None]:
-    started = time.monotonic()
-    error: LlmError | None = None
-    accepted: bool | None = None
-    answered = _Answered()
-    try:
-        accepted = _ask(make_ready(name, config, world), world, answered)
-    except LlmError as exc:
-        exc.provider = exc.provider or name
-        error = exc
-        accepted = False if exc.status == 4 else None
-    row: dict[str, Any] = {
-        "id": name,
-        "ok": error is None,
-        "reachable": error is None or answered.once,
-        "key_accepted": accepted,
-        "seconds": round(time.monotonic() - started, 3),
-    }
-    if error is not None:
-        row |= {"problem": error.message, "code": error.status, "name": error.name}
-    return row, error
+# --- what is shown --------------------------------------------------------------------------------
 
 
-class _Answered:
-    """
-    A log that notices whether the server gave any answer, in HTTP or (`status`) in the protocol of a native provider. A
-    proxy's refusal is not the server's.
-    """
-
-    def __init__(self) -> None:
-        self.once = False
-
-    def __call__(self, event: str, /, **fields: object) -> None:
-        self.once = self.once or event == "status" or (event == "response" and fields["status"] != 407)
+@contextmanager
+def _unseen() -> Iterator[Callable[[], None]]:
+    yield lambda: None
 
 
-def _ask(ready: Ready, world: World, log: Log) -> bool | None:
-    """
-    Ask the cheapest question that needs the key, the list of models. Returns whether the key was taken; `None` where
-    no question but a chat would tell.
-    """
-    provider = ready.provider
-    call = brief_call(ready, world, seconds=_SECONDS, log=log)
-    if isinstance(provider, NativeProvider):
-        provider.health_check(native_call(provider, call, Deadlines(call.timeouts, started=call.started), stream=False))
-        return None
-    if not isinstance(provider, HTTPProvider):
-        raise ConfigurationError(f"{provider.config.id} is neither an HTTPProvider nor a NativeProvider")
-    asked = provider.health_request()
-    if asked is not None:
-        provider.read_health(perform(provider, asked, call))
-        return None
-    if provider.models_request() is not None:
-        list_models(ready, call)
-        return True if provider.models_need_key else None
-    with call.transport.send(HttpRequest("GET", provider.url("/")), Deadlines(call.timeouts, started=call.started)):
-        return None
+def _shown(checkups: Sequence[Checkup], world: World, *, color: str) -> AbstractContextManager[Callable[[], None]]:
+    width = world.columns()
+    return health_view.live(
+        lambda: health_view.table(checkups, width, world.redactor.clean), world, color=world.color(color, world.stdout)
+    )
+
+
+def _warnings(checkups: Sequence[Checkup], *, animated: bool) -> list[str]:
+    """What the table would say; a person who does not see it is told in other words."""
+    return [] if animated else [checkup.warning for checkup in checkups if checkup.warning]
+
+
+def _printed(checkups: Sequence[Checkup], world: World, *, color: str, as_json: bool) -> str:
+    if as_json:
+        return json_text([checkup.row() for checkup in checkups]) + "\n"
+    if world.is_tty(world.stdout):
+        return health_view.plain(checkups, world.columns())
+    return health_view.piped(checkups, color=world.color(color, world.stdout))
+
+
+# --- nothing is set up ----------------------------------------------------------------------------
+
+
+def _nothing_is_set_up(chosen: Sequence[str], config: Config) -> bool:
+    """Whether all that is left is what is always there."""
+    return config.default is None and not set(registry.in_files(config)) and set(chosen) <= _ALWAYS
+
+
+def _tell_what_would_work(config: Config, world: World, *, as_json: bool) -> NoReturn:
+    """Print what was found, each with the command that makes it the default, and raise the error that says so."""
+    looked = look_around(config, world)
+    rows = [{"id": each.provider_id, "why": each.why, "command": each.command} for each in looked.found]
+    width = world.table_width()
+    if as_json:
+        world.print("[]\n")
+    elif width is None:
+        world.print(as_table(rows, ("id", "why", "command"), width=None))
+    else:
+        lines = (f"{row['id']}: {row['why']}\n  {row['command']}\n" for row in rows)
+        world.print(visible("".join(lines)))
+    first = next(iter(looked.found), None)
+    login = "" if first is None or first.works else f"`llmcli providers login {first.provider_id}`, then "
+    raise ConfigurationError(
+        f"nothing is configured yet; looked for {' and '.join(looked.looked_for)}",
+        hint=f"{login}`{first.command}`"
+        if first
+        else '`llmcli providers login openai`; or try `llmcli chat -m echo "hi"`',
+    )

@@ -76,6 +76,7 @@ class Azure(OpenAI):
         "The model is the name of your deployment.",
         "models lists what the resource could deploy, not what is deployed.",
     )
+    lists_every_model = False
     own_headers: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
@@ -182,6 +183,7 @@ class XAI(OpenAICompatible):
         "Reasoning tokens are not among the completion tokens.",
         "models leaves out older models that are still served.",
     )
+    lists_every_model = False
 
 
 class Fireworks(OpenAICompatible):
@@ -276,6 +278,7 @@ class HuggingFaceRouter(OpenAICompatible):
         "A model may name its provider: model:provider, model:fastest, model:cheapest.",
         "The quirks are those of the provider that answers.",
     )
+    lists_every_model = False
 
 
 class GeminiOpenAI(OpenAICompatible):
@@ -344,6 +347,7 @@ class DashScope(OpenAICompatible):
         "Open Qwen3 models think only while streaming; else --option enable_thinking=false is needed.",
         "models does not list all models.",
     )
+    lists_every_model = False
 
 
 class SiliconFlow(OpenAICompatible):
