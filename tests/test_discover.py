@@ -55,12 +55,17 @@ def test_ollama_is_found_where_ollama_host_says_it_is(serve: Serve) -> None:
                  "llmcli providers use ollama/llama3.2:latest", works=True) in found  # fmt: skip
 
 
-def test_a_server_elsewhere_is_not_asked_but_told() -> None:
-    found = looked(OLLAMA_HOST="ollama.example.invalid:11434").found
+def test_a_server_elsewhere_is_not_asked_but_told(serve: Serve) -> None:
+    way_out = serve(answers(200, {"models": [{"name": "m", "model": "m"}]}))
+    elsewhere = {"lmstudio": {"base_url": "http://lmstudio.example.invalid/v1"}}
+
+    found = looked(elsewhere, OLLAMA_HOST="ollama.example.invalid:11434", HTTP_PROXY=way_out.url).found
 
     assert [each.why for each in found if each.provider_id == "ollama"] == [
         "OLLAMA_HOST says where it is, on another machine"
     ]
+    assert "lmstudio" not in [each.provider_id for each in found]
+    assert way_out.accepted == 0
 
 
 @pytest.mark.parametrize(
