@@ -22,6 +22,7 @@ LAYERS = {
     "llmcli.redact": 0,
     "llmcli.http_errors": 0,
     "llmcli.signals": 0,
+    "llmcli.validation": 0,
     "llmcli": 1,  # what a plugin imports
     "llmcli.provider": 1,
     "llmcli.config": 1,
@@ -64,13 +65,15 @@ OWNERS: dict[str, set[str]] = {
     "httpcore": {"llmcli.transport"},
     "rich": {"llmcli.output", "llmcli.commands.health_view"},  # text as markdown; a table that is drawn anew
     "jmespath": {"llmcli.expressions"},
+    "jsonschema": {"llmcli.validation"},
+    "referencing": {"llmcli.validation"},  # jsonschema's own
     "click": set(),  # typer carries its own copy, and does not catch what the other one raises
     "asyncio": set(),
     "keyring": {"llmcli.keys"},
     "tomli_w": {"llmcli.stored"},
 }
 
-ONLY_INSIDE_FUNCTIONS = {"rich", "keyring", "tomli_w"}
+ONLY_INSIDE_FUNCTIONS = {"rich", "keyring", "tomli_w", "jsonschema", "referencing"}
 
 # Where a function may import a module of ours, and why.
 LAZY = {

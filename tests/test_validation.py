@@ -1,0 +1,58 @@
+"""JSON schemas: what a value lacks is told with its place, and no schema makes us fetch anything."""
+
+from typing import Any
+
+import pytest
+
+from llmcli.validation import problems, schema_problem
+
+CITY: dict[str, Any] = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "days": {"type": "array", "items": {"type": "integer"}}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+
+
+def test_a_value_that_is_as_the_schema_says_has_no_problem() -> None:
+    assert problems({"city": "Oslo", "days": [1, 2]}, CITY) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({}, ["'city' is a required property"]),
+        ({"city": "Oslo", "days": [1, "two"]}, ["days[1]: 'two' is not of type 'integer'"]),
+        ({"city": 7}, ["city: 7 is not of type 'string'"]),
+        ([], ["[] is not of type 'object'"]),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(value: object, told: list[str]) -> None:
+    assert problems(value, CITY) == told
+
+
+def test_a_long_value_is_not_quoted_whole_and_many_problems_are_not_all_told() -> None:
+    told = problems({"city": "Oslo", "days": ["x" * 10_000] * 100}, CITY)
+
+    assert len(told) == 5
+    assert max(map(len, told)) < 400
+
+
+def test_a_schema_that_is_none_is_told_of() -> None:
+    assert schema_problem(CITY) is None
+    assert schema_problem({"type": "strnig"}) == "type: 'strnig' is not valid under any of the given schemas"
+
+
+def test_a_schema_never_makes_us_fetch_another_one(httpserver: Any) -> None:
+    httpserver.expect_request("/other").respond_with_json({})
+    url = httpserver.url_for("/other")
+
+    assert problems({}, {"$ref": url}) == [f"the schema refers to {url}, which is not in it"]
+    assert httpserver.log == []
+
+
+def test_the_parts_of_a_schema_that_it_refers_to_are_found_in_it() -> None:
+    schema = {"$ref": "#/$defs/city", "$defs": {"city": CITY}}
+
+    assert problems({"city": "Oslo"}, schema) == []
+    assert problems({}, schema) == ["'city' is a required property"]
