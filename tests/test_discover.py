@@ -58,8 +58,9 @@ def test_ollama_is_found_where_ollama_host_says_it_is(serve: Serve) -> None:
 def test_a_server_elsewhere_is_not_asked_but_told(serve: Serve) -> None:
     way_out = serve(answers(200, {"models": [{"name": "m", "model": "m"}]}))
     elsewhere = {"lmstudio": {"base_url": "http://lmstudio.example.invalid/v1"}}
+    way = f"http://127.0.0.1:{way_out.port}"
 
-    found = looked(elsewhere, OLLAMA_HOST="ollama.example.invalid:11434", HTTP_PROXY=way_out.url).found
+    found = looked(elsewhere, OLLAMA_HOST="ollama.example.invalid:11434", HTTP_PROXY=way).found
 
     assert [each.why for each in found if each.provider_id == "ollama"] == [
         "OLLAMA_HOST says where it is, on another machine"

@@ -201,6 +201,17 @@ def test_a_proxy_that_does_not_let_through_is_what_failed(
     assert problem in row["problem"]
 
 
+def test_the_certificate_of_a_proxy_is_not_taken_for_the_servers(
+    llmcli: Program, serve: Serve, tls: Any, ca_file: str
+) -> None:
+    wall = serve(answers(403, "no"), tls=tls)
+
+    row = examined(llmcli, "https://api.example.invalid/v1",
+                   env={"HTTPS_PROXY": f"https://127.0.0.1:{wall.port}", "LLMCLI_CA_BUNDLE": ca_file})  # fmt: skip
+
+    assert (failed(row), row["by_name"]["tls"]["detail"]) == ("proxy", "not reached")
+
+
 def test_a_name_that_nobody_knows_fails_at_dns(llmcli: Program) -> None:
     row = examined(llmcli, "https://api.example.invalid/v1")
 
