@@ -73,6 +73,10 @@ class Session:
         self._process.wait(PATIENCE)
         return Done(shell_status(self._process.returncode), self.screen, "")
 
+    def resize(self, columns: int, lines: int = 24) -> None:
+        """Make the terminal another size, which the program is told by SIGWINCH."""
+        termios.tcsetwinsize(self._ours, (lines, columns))
+
     @property
     def echoes(self) -> bool:
         """Whether what is typed is shown."""
@@ -80,10 +84,17 @@ class Session:
 
 
 @contextmanager
-def talking_to(program: Program, *args: str, **popen: Any) -> Iterator[Session]:
-    """Start the program on a terminal, to be talked to."""
+def talking_to(
+    program: Program, *args: str, size: tuple[int, int] | None = None, **popen: Any
+) -> Iterator[Session]:  # fmt: skip
+    """
+    Start the program on a terminal, to be talked to. With a `size`, columns and lines, the terminal has it and says so
+    itself, as a real one; without, COLUMNS says 80.
+    """
     ours, theirs = pty.openpty()
-    env = {"COLUMNS": "80", "TERM": "xterm-256color", **popen.pop("env", {})}
+    if size is not None:
+        termios.tcsetwinsize(theirs, size[::-1])
+    env = {"COLUMNS": "80" if size is None else "", "TERM": "xterm-256color", **popen.pop("env", {})}
     process = program.start(
         *args, env=env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0), **popen,
