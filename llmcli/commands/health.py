@@ -107,6 +107,7 @@ def _wait(checkups: Sequence[Checkup], queue: "SimpleQueue[None]", limit: Limit,
         while not queue.empty():
             queue.get()
         show()
+    show()  # the last change may have come before anybody waited for it
     for checkup in checkups:
         if checkup.crash is not None:
             raise checkup.crash

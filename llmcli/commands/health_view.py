@@ -60,7 +60,7 @@ def table(checkups: Sequence[Checkup], width: int, clean: Callable[[str], str] =
     longest = min(_LONGEST_ID, max((cells(one_line(checkup.id)) for checkup in checkups), default=0))
     fits = 2 + longest + 1 + sum(widths) + len(widths) + _SECONDS <= width
     room = longest if fits else max(4, min(longest, width - 2 - 1 - len(checkups[0].names) - 1 - _SECONDS))
-    lines = [[Span(" " * (room + 3)), *_spread(wide[0], widths)]] if fits else []
+    lines = [[Span(" " * (room + 3)), *_spread(wide[0], widths)[:-1], wide[0][-1]]] if fits else []
     for checkup, spans in zip(checkups, wide[1:], strict=True):
         name = padded(cut(one_line(checkup.id), room), room)
         shown = _spread(spans, widths) if fits else [*_signs(checkup), Span(" ")]
