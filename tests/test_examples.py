@@ -6,6 +6,7 @@ A comment before a block, which no reader of the page sees, may say what else to
 
     <!-- write FILE -->      it is a file, which the examples behind it use
     <!-- typed: A, B -->     it is run on a terminal, on which somebody types A when asked, and B when asked again
+    <!-- on a terminal -->   it is run there, and nothing is typed
     <!-- not run: REASON --> it is not run; `NOT_RUN` has them all
 
 The services that the examples name are servers of ours, which speak as those do: Anthropic, Ollama and OpenAI by the
@@ -33,6 +34,7 @@ import pytest
 from tests import dialects
 from tests.pages import DOCS, ROOT, Block, blocks, says, typed
 from tests.program import PATIENCE
+from tests.screen import Screen
 from tests.servers import Connection, Server, completion, whole
 from tests.shell import watched
 
@@ -52,6 +54,7 @@ NOT_RUN = {
 
 # What the scripts that examples are taken from have in their variables.
 GIVEN = {"question": "why is the sky blue?", "model": "echo"}
+_NEVER_FOLDED = 300  # columns
 FILES = {"notes.txt": "Buy milk.\nCall Ann.\n", "report.txt": "All is well.\n"}
 
 
@@ -81,7 +84,7 @@ def steps() -> Iterator[Step]:
 
 
 STEPS = list(steps())
-RUN = [step for step in STEPS if step.what == "run" or step.what.startswith("typed: ")]
+RUN = [step for step in STEPS if re.match(r"run$|on a terminal$|typed: ", step.what)]
 
 
 # --- the services ---------------------------------------------------------------------------------
@@ -218,7 +221,8 @@ class Reader:
         act, _, more = block.caption.partition(" ")
         if act == "write":
             return self._write(more, text)
-        perform = partial(self._on_terminal, answer=more) if act == "typed:" else self._run
+        answers = more.split(", ") if act == "typed:" else []
+        perform = partial(self._on_terminal, answers=answers) if act in ("typed:", "on") else self._run
         match block.kind:
             case "console":
                 return self._console(text, perform)
@@ -272,7 +276,7 @@ class Reader:
         )  # fmt: skip
         return done.returncode, done.stdout
 
-    def _on_terminal(self, script: str, *, answer: str) -> tuple[int, str]:
+    def _on_terminal(self, script: str, *, answers: list[str]) -> tuple[int, str]:
         """The same on a terminal, where the answers are typed, one at each question."""
         ours, theirs = pty.openpty()
         env = {**self.env, "TERM": "xterm", "COLUMNS": "120", "NO_COLOR": "1"}
@@ -280,7 +284,7 @@ class Reader:
             ["bash", "-c", script], cwd=self.folder, env=env, stdin=theirs, stdout=theirs, stderr=theirs,
             start_new_session=True,
         )  # fmt: skip
-        screen, answers = b"", answer.split(", ")
+        screen = b""
         with watched(process):
             os.close(theirs)
             while data := _read(ours):
@@ -289,7 +293,7 @@ class Reader:
                     os.write(ours, f"{answers.pop(0)}\n".encode())
             process.wait()
         os.close(ours)
-        return process.returncode, re.sub(r"\x1b\[[\d;?]*[A-Za-z]|\r", "", screen.decode())
+        return process.returncode, Screen(_NEVER_FOLDED, data=screen).text
 
     def _as_on_the_page(self, printed: str) -> str:
         printed = printed.replace(str(self.home), "/home/ann")
@@ -347,7 +351,7 @@ def test_a_comment_before_an_example_is_one_that_is_understood() -> None:
     unknown = [
         f"{step}: {step.what}"
         for step in STEPS
-        if not re.fullmatch(r"run|read|write \S+|typed: .+|not run: .+|tables/[\w.-]+", step.what)
+        if not re.fullmatch(r"run|read|on a terminal|write \S+|typed: .+|not run: .+|tables/[\w.-]+", step.what)
     ]
 
     assert unknown == []
