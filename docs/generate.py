@@ -44,7 +44,7 @@ def main() -> int:
 def exit_status() -> str:
     """The page of exit statuses."""
     rows = "\n".join(
-        f"| {code} | `{name}` | {what} | {then} |".replace("| head", r"\| head")  # a bar within a cell
+        f"| {code} | `{name}` | {what} | {then} |".replace("| head", "head")  # a bar ends a cell
         for code, (name, what, then) in EXIT_STATUSES.items()
     )
     return EXIT_STATUS_PAGE.replace("ROWS", rows)

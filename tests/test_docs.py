@@ -84,6 +84,11 @@ def test_nothing_of_a_page_is_taken_for_a_tag_and_vanishes(page: Path) -> None:
     assert re.findall(r"<(?!https://)[a-zA-Z/][^>\n]*>", prose) == []
 
 
+@pytest.mark.parametrize("page", ON_THE_SITE, ids=lambda page: page.name)
+def test_no_code_in_a_table_has_a_bar_which_the_site_would_show_with_a_backslash(page: Path) -> None:
+    assert re.findall(r"^\|.*`[^`\n]*\\\|[^`\n]*`", without_blocks(page), re.MULTILINE) == []
+
+
 def test_the_pages_that_are_read_off_the_code_are_as_the_code_is() -> None:
     done = subprocess.run(
         [sys.executable, DOCS / "generate.py", "--check"], capture_output=True, text=True, check=False
