@@ -57,6 +57,32 @@ def test_the_longest_cells_are_cut_and_the_short_ones_stay_whole() -> None:
     assert as_table(rows, ("id", "name"), width=16).splitlines() == ["ID    NAME", "groq  an endles…"]
 
 
+def test_one_long_name_costs_the_others_no_column() -> None:
+    rows = [{"id": f"model-{number}", "name": "M", "n": 1} for number in range(4)]
+    rows.insert(2, {"id": "a-very-long-name-of-a-model", "name": "L", "n": None})
+    lines = as_table(rows, ("id", "name", "n"), width=24, spare=("name",)).splitlines()
+
+    assert lines[:5] == [
+        "ID               NAME  N",
+        "model-0          M     1",
+        "model-1          M     1",
+        "a-very-long-name-of-a-m…",
+        "                 L     -",
+    ]
+
+
+def test_a_long_name_of_which_nothing_else_is_known_is_one_line() -> None:
+    rows = [{"id": name, "n": None} for name in ("a", "b", "c", "d", "x" * 30)]
+
+    assert as_table(rows, ("id", "n"), width=24).splitlines()[-1] == "x" * 23 + "…"
+
+
+def test_where_most_names_are_long_they_are_cut() -> None:
+    rows = [{"id": f"{letter * 30}", "n": 1} for letter in "abcde"]
+
+    assert as_table(rows, ("id", "n"), width=10).splitlines()[1] == "aaaaaa…  1"
+
+
 def test_a_pipe_is_never_cut() -> None:
     assert as_table([{"id": "x" * 500}], ("id",), width=None) == "x" * 500 + "\n"
 
@@ -87,14 +113,15 @@ def test_a_problem_stands_below_its_row_and_is_folded() -> None:
         "ID",
         "a",
         "  ! connection refused",
-        "  by 127.0.0.1:1",
+        "    by 127.0.0.1:1",
         "b",
     ]
     assert as_table(rows, ("id",), width=None) == "a\t! connection refused by 127.0.0.1:1\nb\n"
 
 
 def test_words_that_are_longer_than_a_line_are_broken() -> None:
-    assert list(folded("see https://example.com/x now", 10)) == ["see", "https://ex", "ample.com/", "x now"]
+    assert list(folded("see https://example.com/x now", 10)) == ["see https:", "//example.", "com/x now"]
+    assert list(folded("one seven https://example.com", 10)) == ["one seven", "https://ex", "ample.com"]
     assert list(folded("千问千问", 3)) == ["千", "问", "千", "问"]
     assert list(folded("", 10)) == []
 

@@ -108,7 +108,8 @@ def _lines(row: Mapping[str, Any]) -> Iterator[str]:
             source = row.get(f"{name}_from")
             yield f"{name}: {one_line(text)}" + (f" ({source})" if source else "")
     for name, lines_of in _SECTIONS.items():
-        lines = list(lines_of(row[name])) if row.get(name) else []
+        of_no_use = name == "key_sources" and row["key"] == "none"
+        lines = list(lines_of(row[name])) if row.get(name) and not of_no_use else []
         if lines:
             yield f"{name}:"
             yield from (f"  {one_line(line)}" for line in lines)

@@ -18,7 +18,8 @@ from llmcli.provider import Capabilities, HTTPProvider, Provider
 from llmcli.world import World
 
 _COLUMNS = ("id", "name", "origin", "base_url", "key", "capabilities", "default_model")
-_SPARE = ("base_url", "capabilities", "origin", "name")  # the first is left out first where a terminal is narrow
+# The first is left out first where a terminal is narrow.
+_SPARE = ("base_url", "capabilities", "origin", "name", "default_model")
 _ASKED = {"command": "api_key.command", "keyring": "api_key.keyring"}
 
 

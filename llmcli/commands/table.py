@@ -14,6 +14,7 @@ Row = Mapping[str, Any]
 
 _GAP = "  "
 _INDENT = "  "
+_WRONG = "! "
 _WIDENS = "\ufe0f"  # asks for the sign before it as an emoji
 
 
@@ -21,20 +22,27 @@ def as_table(rows: Sequence[Row], columns: Sequence[str], *, width: int | None, 
     """
     One line a row. On a terminal (`width` columns) with a heading and aligned: without as many of the `spare` columns
     as do not fit, and with the longest cells cut when that is not enough; what a row says of its `problem` stands
-    below it. In a pipe (`None`) tab-separated without a heading and never cut, so that `cut`, `grep` and `fzf` work; a
-    `problem` is the last cell.
+    below it. The few rows whose first cell is much longer than the others' have a line more, and cost no column. In a
+    pipe (`None`) tab-separated without a heading and never cut, so that `cut`, `grep` and `fzf` work; a `problem` is
+    the last cell.
     """
     if width is None:
         return "".join("\t".join(_shown(row, columns) + _problem(row)) + "\n" for row in rows)
     table = {column: _column(column, rows) for column in columns}
+    usual = _usual(table[columns[0]])
     for name in spare:
-        if _total([_widest(texts) for texts in table.values()]) <= width:
+        if _total([usual, *_widest_of(table)[1:]]) <= width:
             break
         table.pop(name, None)
-    widths = _fitted([_widest(texts) for texts in table.values()], width)
-    heading, *lines = (_line(texts, widths) for texts in zip(*table.values(), strict=True))
-    rest = (f"{line}\n" for row, first in zip(rows, lines, strict=True) for line in (first, *_below(row, width)))
-    return "".join((f"{heading}\n", *rest))
+    widths = _widest_of(table)
+    if _total([usual, *widths[1:]]) > width:
+        widths = _fitted(widths, width)
+        table[columns[0]] = [cut(text, widths[0]) for text in table[columns[0]]]
+    else:
+        widths[0] = min(widths[0], width - _total([0, *widths[1:]]))
+    heading, *lines = (_lines(texts, widths, width) for texts in zip(*table.values(), strict=True))
+    below = (line for row, own in zip(rows, lines, strict=True) for line in (*own, *_below(row, width)))
+    return "".join(f"{line}\n" for line in (*heading, *below))
 
 
 def cells(text: str) -> int:
@@ -55,10 +63,13 @@ def padded(text: str, width: int) -> str:
 
 
 def folded(text: str, width: int) -> Iterator[str]:
-    """The words of a text in lines of so many columns; a word that is longer is broken."""
+    """
+    The words of a text in lines of so many columns. A word that is longer than a line is broken, and begins where the
+    one before it ends: Chinese, for example, has no blanks between its words.
+    """
     line = ""
     for word in text.split():
-        if line and cells(line) + 1 + cells(word) > width:
+        if line and cells(line) + 1 + cells(word) > width and (cells(word) <= width or cells(line) + 3 > width):
             yield line
             line = ""
         line = f"{line} {word}" if line else word
@@ -100,8 +111,15 @@ def _column(name: str, rows: Sequence[Row]) -> list[str]:
     return [name.upper().replace("_", " "), *(_cell(row.get(name)) for row in rows)]
 
 
-def _widest(texts: Sequence[str]) -> int:
-    return max(map(cells, texts))
+def _widest_of(table: Mapping[str, Sequence[str]]) -> list[int]:
+    """How wide each column is."""
+    return [max(map(cells, texts)) for texts in table.values()]
+
+
+def _usual(texts: Sequence[str]) -> int:
+    """How wide a column is without the one in five that are the longest."""
+    heading, *widths = map(cells, texts)
+    return max(heading, sorted(widths)[-1 - len(widths) // 5] if widths else 0)
 
 
 def _total(widths: Sequence[int]) -> int:
@@ -115,15 +133,26 @@ def _fitted(widths: list[int], width: int) -> list[int]:
     return widths
 
 
-def _line(texts: Sequence[str], widths: Sequence[int]) -> str:
-    """One line; what is cut is cut here."""
-    return _GAP.join(padded(cut(text, width), width) for text, width in zip(texts, widths, strict=True)).rstrip()
+def _lines(texts: Sequence[str], widths: Sequence[int], width: int) -> Iterator[str]:
+    """
+    The cells of a row, cut to their columns. A first one that has no room in its own has a line to itself, and the
+    others follow below it if they say anything.
+    """
+    first, *others = texts
+    hangs = cells(first) > widths[0]
+    if hangs:
+        yield cut(first, width)
+    if not hangs or not set(others) <= {"", "-"}:
+        shown = ("" if hangs else first, *others)
+        yield _GAP.join(padded(cut(text, most), most) for text, most in zip(shown, widths, strict=True)).rstrip()
 
 
 def _below(row: Row, width: int) -> Iterator[str]:
     """The lines below a row."""
     for problem in _problem(row):
-        yield from (f"{_INDENT}{line}" for line in folded(problem, max(1, width - len(_INDENT))))
+        lines = folded(problem.removeprefix(_WRONG), max(1, width - len(_INDENT + _WRONG)))
+        for number, line in enumerate(lines):
+            yield f"{_INDENT}{' ' * len(_WRONG) if number else _WRONG}{line}"
 
 
 def _cell(value: Any) -> str:
@@ -137,4 +166,4 @@ def _cell(value: Any) -> str:
 
 
 def _problem(row: Row) -> list[str]:
-    return [f"! {one_line(str(row['problem']))}"] if row.get("problem") else []
+    return [f"{_WRONG}{one_line(str(row['problem']))}"] if row.get("problem") else []
