@@ -347,18 +347,48 @@ def test_what_is_not_done_in_time_has_failed_where_it_was(llmcli: Program, serve
     assert good["ok"]
 
 
-def test_a_plugin_that_never_comes_back_is_given_up(llmcli: Program, tmp_path: Any) -> None:
-    body = "def stream(self, request, call):\n    yield\ndef health_check(self, call):\n    time.sleep(600)"
-    sleeps = provider("Sleeps", "sleeps", body)
-    environment = Environment(tmp_path / "venv")
-    environment.install(Package("llmcli-sleeps", sleeps, {"sleeps": "llmcli_sleeps:Sleeps"}))
-    program = Program(llmcli.home, command=(environment.python, "-m", "llmcli"))
+@pytest.fixture(scope="module")
+def plugins(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """Native providers of which one never comes back, one tells the log what it likes, and one is out of order."""
+    environment = Environment(tmp_path_factory.mktemp("plugins") / "venv")
+    checks = {
+        "sleeps": "time.sleep(600)",
+        "talks": "[call.log(each, peer='x') for each in ('request', 'connected', 'tls', 'response', 'status')]",
+        "lost": "raise NetworkFailed('no route')",
+        "ill": "call.log('status'); raise Busy('come back later')",
+    }
+    for name, check in checks.items():
+        body = f"def stream(self, request, call):\n    yield\ndef health_check(self, call):\n    {check}"
+        code = provider("It", name, body)
+        environment.install(Package(f"llmcli-{name}", code, {name: f"llmcli_{name}:It"}))
+    return environment
 
-    done = program("health", "sleeps", "echo", "--json", "--timeout", "3")
+
+def with_plugins(llmcli: Program, plugins: Environment) -> Program:
+    return Program(llmcli.home, command=(plugins.python, "-m", "llmcli"))
+
+
+def test_a_plugin_that_never_comes_back_is_given_up(llmcli: Program, plugins: Environment) -> None:
+    done = with_plugins(llmcli, plugins)("health", "sleeps", "echo", "--json", "--timeout", "3")
 
     sleeping, echo = done.json
     assert (done.status, sleeping["code"], echo["ok"]) == (7, 7, True)
     assert failed(sleeping) == "connect"
+
+
+def test_a_native_provider_may_log_what_it_likes(llmcli: Program, plugins: Environment) -> None:
+    done = with_plugins(llmcli, plugins)("health", "talks", "--json")
+
+    assert (done.status, done.json[0]["reachable"]) == (0, True)
+    assert {stage["ok"] for stage in done.json[0]["stages"][1:]} == {None}
+
+
+def test_what_a_native_provider_says_of_itself_stands_where_it_belongs(llmcli: Program, plugins: Environment) -> None:
+    done = with_plugins(llmcli, plugins)("health", "lost", "ill", "--json")
+
+    lost, ill = done.json
+    assert (failed(lost), lost["code"], lost["reachable"]) == ("connect", 7, False)
+    assert (failed(ill), ill["code"], ill["reachable"]) == ("http", 6, True)
 
 
 def test_a_number_of_seconds_is_one(llmcli: Program) -> None:

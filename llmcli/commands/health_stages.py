@@ -190,13 +190,15 @@ class Checkup:
 
     def __call__(self, event: str, /, **fields: Any) -> None:
         """The log of the first connection; what comes after it is no news."""
-        if event == "status":  # of a protocol of its own
-            self.reachable = True
         if "http" in self.stages:
             return
         told = getattr(self, f"_on_{event}", None)
         if told is not None:
             told(**fields)
+
+    def heard(self, event: str, /, **fields: object) -> None:
+        """The log of what stands above the transport: a native provider tells of its answers what it likes."""
+        self.reachable = self.reachable or event == "status"
 
     def _on_request(self, url: str, proxy: str | None, **rest: object) -> None:
         self._https, self._proxy = url.startswith(("https:", "wss:")), proxy
@@ -322,11 +324,12 @@ def _chosen_model(provider_id: str, config: Config) -> str | None:
 
 def _call(ready: Ready, world: World, checkup: Checkup, limit: Limit) -> Call:
     if limit.at is None:
-        return brief_call(ready, world, seconds=limit.seconds, log=checkup)._replace(timeouts=ready.setup.timeouts)
+        endless = brief_call(ready, world, seconds=limit.seconds, log=checkup)
+        return endless._replace(timeouts=ready.setup.timeouts, log=checkup.heard)
     left = limit.at - time.monotonic()
     if left <= 0:
         raise TimedOut("no time was left")
-    return brief_call(ready, world, seconds=left, log=checkup)
+    return brief_call(ready, world, seconds=left, log=checkup)._replace(log=checkup.heard)
 
 
 def _ask(ready: Ready, call: Call, checkup: Checkup) -> None:
