@@ -50,8 +50,12 @@ def test_the_configuration_of_the_user_is_never_changed(llmcli: Program) -> None
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("ehco", "did you mean echo?"), ("opnai/gpt", "did you mean openai/gpt?"), ("ollama", "ollama has no default model")],
-)  # fmt: skip
+    [
+        ("ehco", "did you mean echo?"),
+        ("opnai/gpt", "did you mean openai/gpt?"),
+        ("ollama", "ollama has no default model"),
+    ],
+)
 def test_what_cannot_be_asked_cannot_be_used(llmcli: Program, name: str, says: str) -> None:
     done = llmcli("providers", "use", name)
 

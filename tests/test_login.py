@@ -399,12 +399,14 @@ def test_the_first_run_offers_what_is_there(llmcli: Program) -> None:
     assert not (llmcli.config / "state.toml").exists()
 
 
-def test_the_first_run_makes_a_server_of_this_machine_the_default(llmcli: Program, serve: Serve) -> None:
+@pytest.mark.parametrize("by", ["number", "id"])
+def test_the_first_run_makes_a_server_of_this_machine_the_default(llmcli: Program, serve: Serve, by: str) -> None:
     server = serve(answers(200, {"models": [{"name": "llama3.2:3b"}]}))
     env = {"OLLAMA_HOST": f"127.0.0.1:{server.port}"}
     with talking_to(llmcli, "providers", "login", env=env) as session:
         shown = session.until("Which provider?")
-        session.type(next(line for line in shown.splitlines() if "ollama: " in line).split()[0] + "\r")
+        number = next(line for line in shown.splitlines() if "ollama: " in line).split()[0]
+        session.type(f"{number if by == 'number' else 'ollama'}\r")
         session.until("Ask ollama/llama3.2:3b when no model is named? [Y/n]: ")
         session.type("y\r")
         done = session.ended()

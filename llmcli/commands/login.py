@@ -191,6 +191,8 @@ def _chosen(found: Sequence[Found], settings: Config, world: World) -> Found:
     said = ask(world, "Which provider? Its number or its id" if found else "Which provider? Its id", check=check)
     if said.isdecimal():
         return found[int(said) - 1]
+    if there := next((each for each in found if each.provider_id == said), None):
+        return there
     cls = registry.load(said, settings, world.env, world.fence_stdout)
     name = said if cls.default_model else f"{said}/MODEL"
     return Found(said, "", f"llmcli providers use {name}", works=not cls.api_key.required)
