@@ -65,13 +65,13 @@ class World:
         """The columns of the terminal that stdout is; `None` when it is none."""
         return self.columns() if self.is_tty(self.stdout) else None
 
-    def columns(self) -> int:
-        """How wide what is read from stdout may be: COLUMNS, else that of the terminal, else 80."""
+    def columns(self, fd: int | None = None) -> int:
+        """How wide what is read from stdout, or another descriptor, may be: COLUMNS, else its terminal's, else 80."""
         said = self.env.get("COLUMNS", "")
         if said.isdecimal() and int(said) > 0:
             return int(said)
         try:
-            return os.get_terminal_size(self.stdout).columns or 80
+            return os.get_terminal_size(self.stdout if fd is None else fd).columns or 80
         except OSError:
             return 80
 

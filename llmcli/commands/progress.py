@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self, TextIO
 
 from llmcli.answer import Fold
+from llmcli.commands.table import cut
 from llmcli.output import Place, visible
 from llmcli.transport import Log
 from llmcli.types import Event, TextDelta, ThinkingDelta
@@ -48,11 +49,17 @@ class Spinner:
         turn = 0
         while not self._stop.is_set():
             seconds = time.monotonic() - started
-            self._world.write_stderr(f"\r{_FRAMES[turn % len(_FRAMES)]} {self._label} {seconds:.0f} s\x1b[K")
+            self._world.write_stderr(f"\r{self._line(_FRAMES[turn % len(_FRAMES)], seconds)}\x1b[K")
             turn += 1
             self._stop.wait(0.1)
         self._world.spinning = False
         self._world.write_stderr("\r\x1b[K")
+
+    def _line(self, frame: str, seconds: float) -> str:
+        """One that is never as long as a line of the terminal: what is on a second line could not be taken back."""
+        time_taken = f" {seconds:.0f} s"
+        room = self._world.columns(self._world.stderr) - len(f"{frame} {time_taken}") - 1
+        return f"{frame} {cut(self._label, max(1, room))}{time_taken}"
 
 
 class AfterSpinner:
