@@ -169,6 +169,23 @@ class Provider:
             if not getattr(self.capabilities, capability):
                 others = f"`llmcli providers --capability {capability}` lists those that can"
                 raise RequestRejected(f"{self.config.id} {what}", hint=others)
+        for message in request.messages:
+            for part in message.parts:
+                if isinstance(part, Attachment):
+                    self._check_attachment(part)
+
+    def _check_attachment(self, part: Attachment) -> None:
+        what = f"{part.name} ({part.media_type})" if part.name else part.media_type
+        any_of_its_kind = f"{part.media_type.partition('/')[0]}/*"
+        most = self.attachments.get(part.media_type, self.attachments.get(any_of_its_kind))
+        if most is None:
+            raise RequestRejected(
+                f"{self.config.id} takes no {what}", hint=f"it takes {', '.join(self.attachments) or 'no attachments'}"
+            )
+        if part.url and not self.attachment_urls:
+            raise RequestRejected(f"{self.config.id} fetches nothing from a URL: {what}", hint="attach the file itself")
+        if len(part.data) > most:
+            raise RequestRejected(f"{what} has {len(part.data):,} bytes; {self.config.id} takes at most {most:,}")
 
     def _asked_for(self, request: ChatRequest) -> Iterator[tuple[str, str]]:
         """The capabilities that a request needs, and how to say that one is missing."""

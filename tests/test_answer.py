@@ -1,8 +1,8 @@
 """The driver and a provider that performs by itself: its deadlines, and what it does not declare."""
 
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import pytest
 
@@ -78,6 +78,36 @@ ASKS = [
 def test_what_a_provider_does_not_declare_is_refused_before_anything_is_sent(asked: dict[str, Any], says: str) -> None:
     with pytest.raises(RequestRejected, match=says):
         next(answer(Plain(before=9), REQUEST._replace(**asked), CALL))
+
+
+class Seeing(Blocking):
+    """A provider that takes pictures, and small sounds of one kind."""
+
+    capabilities = Capabilities(vision=True)
+    attachments: ClassVar[Mapping[str, int]] = {"image/*": 4, "audio/wav": 2}
+
+
+@pytest.mark.parametrize(
+    ("attachment", "says"),
+    [
+        (Attachment("application/pdf", b"x"), "blocking takes no application/pdf$"),
+        (Attachment("audio/mpeg", b"x", name="a.mp3"), r"blocking takes no a.mp3 \(audio/mpeg\)$"),
+        (Attachment("image/png", b"12345"), "image/png has 5 bytes; blocking takes at most 4$"),
+        (Attachment("audio/wav", b"123", name="a.wav"), r"a.wav \(audio/wav\) has 3 bytes; blocking takes at most 2$"),
+        (Attachment("image/png", url="https://cats.example/a.png"), "blocking fetches nothing from a URL: image/png$"),
+    ],
+)
+def test_an_attachment_that_a_provider_does_not_take_is_refused_before_anything_is_sent(
+    attachment: Attachment, says: str
+) -> None:
+    asked = REQUEST._replace(messages=(Message("user", (attachment,)),))
+    with pytest.raises(RequestRejected, match=says):
+        next(answer(Seeing(before=9), asked, CALL))
+
+
+def test_an_attachment_that_a_provider_takes_is_sent() -> None:
+    taken = (Attachment("image/png", b"1234"), Attachment("audio/wav", b"12"))
+    assert next(answer(Seeing(before=9), REQUEST._replace(messages=(Message("user", taken),)), CALL)) == TextDelta("x")
 
 
 def test_where_there_is_no_thinking_none_can_be_had() -> None:
