@@ -25,6 +25,7 @@ from llmcli.types import (
     Thinking,
     ThinkingDelta,
     ToolCall,
+    ToolCallDelta,
     Usage,
 )
 
@@ -46,8 +47,31 @@ class Place(Protocol):
     def tty(self) -> bool:
         """Whether it is a terminal."""
 
+    @property
+    def terminal(self) -> "Terminal | None":
+        """The terminal, if what was written to it can be drawn anew."""
+
     def write(self, data: bytes) -> None:
         """Take it, to be written at the next `flush` at the latest. Raises what `flush` raises."""
+
+
+class Drawing(Protocol):
+    """What changes on a terminal while it is looked at. It is brought up to date when all is about to be flushed."""
+
+    def draw(self) -> None:
+        """Write what is to be seen now."""
+
+    def drawn(self) -> None:
+        """All that was written is out."""
+
+
+class Terminal(Protocol):
+    """A terminal on which a drawing is kept up to date."""
+
+    drawing: Drawing | None
+
+    def size(self) -> tuple[int, int]:
+        """Its columns and lines."""
 
 
 class Sink(Place, Protocol):
@@ -78,10 +102,13 @@ class _Descriptor:
     nothing is lost between us and the kernel.
     """
 
+    terminal: Terminal | None = None
+
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._waiting = bytearray()
         self.written = 0
+        self.drawing: Drawing | None = None
 
     def write(self, data: bytes) -> None:
         """See `Place`."""
@@ -90,12 +117,20 @@ class _Descriptor:
             self.flush()
 
     def flush(self) -> None:
+        """See `Sink`."""
+        drawing, self.drawing = self.drawing, None  # which may write so much that it is flushed at once
+        if drawing is not None:
+            drawing.draw()
+        self._write_out()
+        if drawing is not None:
+            drawing.drawn()
+            self.drawing = drawing
+
+    def _write_out(self) -> None:
         """
-        See `Sink`. What is being written is forgotten first: when a signal comes meanwhile, nobody can tell how much
-        of it is out, and it must not be written twice.
+        What is being written is forgotten first: when a signal comes meanwhile, nobody can tell how much of it is out,
+        and it must not be written twice.
         """
-        if not self._waiting:
-            return
         left, self._waiting = memoryview(self._waiting), bytearray()
         while left:
             try:
@@ -125,6 +160,16 @@ class Stdout(_Descriptor):
         super().__init__(fd)
         self._amid_line = False
         self.tty = os.isatty(fd)
+        if self.tty and all(os.get_terminal_size(fd)):  # somebody has said how large it is
+            self.terminal = self
+
+    def size(self) -> tuple[int, int]:
+        """See `Terminal`. Of one that has gone any size will do: the next write fails."""
+        with suppress(OSError):
+            columns, lines = os.get_terminal_size(self._fd)
+            if columns and lines:
+                return columns, lines
+        return 80, 24
 
     def write(self, data: bytes) -> None:
         """See `Place`."""
@@ -272,11 +317,15 @@ class _Escaper:
 
 
 class Look(NamedTuple):
-    """How the answer is shown: `raw` turns rendering and escaping off, `color` allows escape sequences of ours."""
+    """
+    How the answer is shown: `raw` turns rendering and escaping off, `color` allows escape sequences of ours, and `live`
+    says that nobody else writes to the terminal while an answer comes.
+    """
 
     raw: bool = False
     color: bool = False
     width: int = 80
+    live: bool = False
 
 
 Writer = Callable[[Iterable[Event], Place, Look, Callable[[], Reply]], None]
@@ -301,88 +350,32 @@ def write_text(events: Iterable[Event], sink: Place, look: Look, reply: Callable
 
 
 def write_markdown(events: Iterable[Event], sink: Place, look: Look, reply: Callable[[], Reply]) -> None:
-    """Markdown rendered block by block: a block is printed once, when it is complete."""
+    """
+    Markdown rendered: finished blocks are written once, and on a terminal that may be sent escape sequences the open
+    one is drawn anew while it grows; elsewhere it is written when it is complete.
+    """
     if look.raw:
         write_text(events, sink, look, reply)
         return
-    from rich.console import Console
-    from rich.markdown import Markdown
+    from llmcli.markdown import Page, Rendering
 
-    def render(block: str) -> None:
-        console = Console(
-            file=None, width=look.width, force_terminal=look.color, no_color=not look.color, highlight=False,
-            color_system="auto" if look.color else None, legacy_windows=False,
-        )  # fmt: skip
-        with console.capture() as capture:
-            console.print(Markdown(block, hyperlinks=False))
-        shown = _trimmed(capture.get()).translate(_ESCAPES_OF_ENTITIES)
-        sink.write(f"{shown}\n".encode())
-
-    between = b""
-
-    def show(complete: Iterable[str]) -> None:
-        nonlocal between
-        for block in complete:
-            sink.write(between)
-            render(visible(block))
-            between = b"\n"
-
-    blocks = Blocks()
+    terminal = sink.terminal if look.color and look.live else None
+    rendering = Rendering(color=look.color, harmless=_ESCAPES_OF_ENTITIES)
+    page = Page(sink.write, rendering, look.width, terminal.size if terminal else None)
+    escaper = _Escaper()
+    if terminal is not None:
+        terminal.drawing = page
     try:
         for event in events:
             if type(event) is TextDelta:
-                show(blocks.feed(event.text))
+                page.feed(escaper.feed(event.text))
+            elif isinstance(event, (ThinkingDelta, ToolCallDelta, ToolCall)):  # others write below what came
+                page.close()
     finally:
-        show(blocks.end())  # of an answer that was cut, too, all is shown that came
-
-
-_COLOR = r"\x1b\[[0-9;]*m"  # the escape sequences that rich writes
-
-
-def _trimmed(rendered: str) -> str:
-    """What rich rendered, without the blanks that it pads every line with, and the blank lines around some blocks."""
-    lines = [re.sub(rf"[ \t]+((?:{_COLOR})*)$", r"\1", line) for line in rendered.split("\n")]
-    said = [at for at, line in enumerate(lines) if re.sub(_COLOR, "", line).strip()]
-    return "\n".join(lines[said[0] : said[-1] + 1]) if said else ""
-
-
-class Blocks:
-    """Cuts growing Markdown text into complete blocks: at blank lines outside fenced code."""
-
-    def __init__(self) -> None:
-        self._line: list[str] = []  # the pieces of a line whose end has not come
-        self._block: list[str] = []
-        self._fence = ""
-
-    def feed(self, text: str) -> list[str]:
-        """Take the next piece of the text and return the blocks that the lines in it show to be complete."""
-        first, *rest = text.split("\n")
-        self._line.append(first)
-        blocks: list[str] = []
-        for start in rest:
-            blocks += self._take("".join(self._line) + "\n")
-            self._line = [start]
-        return blocks
-
-    def end(self) -> list[str]:
-        """The text has ended, and so has the block that it was in."""
-        blocks = [*self._take("".join(self._line)), "".join(self._block)]
-        self._line, self._block = [], []
-        return [block for block in blocks if block]
-
-    def _take(self, line: str) -> list[str]:
-        """A line is complete: a blank one outside fenced code ends a block, any other belongs to it."""
-        mark = re.match(r" {0,3}(`{3,}|~{3,})(.*)", line)
-        if self._fence:
-            if mark and mark[1].startswith(self._fence) and not mark[2].strip():
-                self._fence = ""
-        elif mark:
-            self._fence = mark[1]
-        elif not line.strip():
-            block, self._block = "".join(self._block), []
-            return [block] if block else []
-        self._block.append(line)
-        return []
+        if terminal is not None:
+            terminal.drawing = None
+        page.feed(escaper.end())  # of an answer that was cut, too, all is shown that came
+        page.close()
 
 
 def write_json(events: Iterable[Event], sink: Place, look: Look, reply: Callable[[], Reply]) -> None:

@@ -21,6 +21,7 @@ LAYERS = {
     "llmcli.retry": 0,
     "llmcli.redact": 0,
     "llmcli.http_errors": 0,
+    "llmcli.markdown": 0,
     "llmcli.signals": 0,
     "llmcli.validation": 0,
     "llmcli": 1,  # what a plugin imports
@@ -63,7 +64,8 @@ OWNERS: dict[str, set[str]] = {
     "typer": {"llmcli.cli", "llmcli.cli_setup", "llmcli.cli_options"},
     "httpx": {"llmcli.transport"},
     "httpcore": {"llmcli.transport"},
-    "rich": {"llmcli.output", "llmcli.commands.health_view"},  # text as markdown; a table that is drawn anew
+    "rich": {"llmcli.markdown", "llmcli.commands.health_view"},  # text as markdown; a table that is drawn anew
+    "markdown_it": {"llmcli.markdown"},
     "jmespath": {"llmcli.expressions"},
     "jsonschema": {"llmcli.validation"},
     "referencing": {"llmcli.validation"},  # jsonschema's own
@@ -73,13 +75,14 @@ OWNERS: dict[str, set[str]] = {
     "tomli_w": {"llmcli.stored"},
 }
 
-ONLY_INSIDE_FUNCTIONS = {"rich", "keyring", "tomli_w", "jsonschema", "referencing"}
+ONLY_INSIDE_FUNCTIONS = {"rich", "markdown_it", "keyring", "tomli_w", "jsonschema", "referencing"}
 
 # Where a function may import a module of ours, and why.
 LAZY = {
     "llmcli.cli": "each command loads its own module, so that --help loads none",
     "llmcli.cli_setup": "each command loads its own module, so that --help loads none",
     "llmcli.commands.chat": "who has chosen a model does not pay for looking around",
+    "llmcli.output": "what is piped is not rendered",
     "llmcli.registry": "a provider is loaded when it is asked for",
     "llmcli.__main__": "--version needs no parser",
 }
@@ -341,7 +344,8 @@ ALLOWED = {
     "llmcli.provider": "from llmcli import http_errors",
     "llmcli.config": "from llmcli.provider import Provider",
     "llmcli.transport": "import httpcore\nfrom llmcli import __version__\ndef f():\n    import httpx",
-    "llmcli.output": '"""Layer 1: knows types."""\ndef f():\n    from rich.console import Console',
+    "llmcli.markdown": '"""Layer 0: knows nobody."""\ndef f():\n    from rich.console import Console',
+    "llmcli.output": "def f():\n    from llmcli.markdown import Page",
     "llmcli.answer": "from llmcli.provider import Provider\nfrom llmcli.transport import Transport",
     "llmcli.registry": "from importlib import import_module\ndef f():\n    from llmcli.providers import echo",
     "llmcli.providers": "",

@@ -44,6 +44,8 @@ from llmcli.types import (
 class Screen:
     """A place that keeps what is written to it."""
 
+    terminal = None
+
     def __init__(self, *, tty: bool = True) -> None:
         self.tty = tty
         self.data = b""
@@ -178,7 +180,7 @@ def test_a_block_of_markdown_is_shown_when_it_is_complete() -> None:
     FORMATS["markdown"](events(), screen, Look(), lambda: REPLY)
 
     assert [b"one" in data for data in seen] == [False, True, True, True, True, True, True]
-    assert [b"two" in data for data in seen] == [False, False, False, False, False, True, True]
+    assert [b"two" in data for data in seen] == [False, False, False, False, True, True, True]
     assert b"last" in screen.data
 
 

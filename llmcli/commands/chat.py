@@ -288,7 +288,10 @@ def _ask(
     call = _call(job.ready, arguments, world, log)._replace(before_wait=sink.flush)
     fold = Fold(provider.config.id, request.model, keep=form == "json")
     color = arguments.color or "auto"
-    look = Look(raw=arguments.raw, color=world.color(color, world.stdout), width=max(20, world.columns()))
+    look = Look(
+        raw=arguments.raw, color=world.color(color, world.stdout), width=max(20, world.columns()),
+        live=not arguments.verbose,
+    )  # fmt: skip
     with ExitStack() as stack:
         seen: Iterator[Event] = fold.watch(_watched(stack.enter_context(closing(answer(provider, request, call)))))
         place: Place = sink

@@ -69,6 +69,7 @@ class AfterSpinner:
         self._place = place
         self._spinner = spinner
         self.tty = place.tty
+        self.terminal = place.terminal
 
     def write(self, data: bytes) -> None:
         """See `Place`."""
@@ -88,16 +89,16 @@ def thinking_shown(
     open_line = False
     try:
         for event in events:
+            if open_line and type(event) is TextDelta:
+                world.write_stderr("\n")
+                open_line = False
+            yield event  # first, so that who shows the answer ends what it has begun: thinking stands below that
             if type(event) is ThinkingDelta:
                 for step in before:
                     step()
                 text = world.redactor.clean(event.text)
                 world.write_stderr(f"{on}{visible(text) if escaped else text}{off}")
                 open_line = not event.text.endswith("\n") if event.text else open_line
-            elif open_line and type(event) is TextDelta:
-                world.write_stderr("\n")
-                open_line = False
-            yield event
     finally:
         if open_line:
             world.write_stderr("\n")

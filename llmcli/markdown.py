@@ -1,0 +1,288 @@
+"""
+Markdown on a terminal: cut into blocks, rendered, and drawn while it grows. Layer 0: knows nobody.
+
+What is finished is written once and never touched again. Only the block that is still open is drawn anew, in its place;
+it never reaches above the top of the screen, so that nothing that has scrolled away was not final.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+_FENCE = r"(`{3,}(?=[^`]*$)|~{3,})(.*)"
+_AN_ITEM = re.compile(r"[ \t]*(?:[-+*]|\d{1,9}[.)])(?:\s|$)")
+_PERHAPS_MARKUP = re.compile(r"[\s`~*_#>|=+:-]*")  # a line of which nobody knows yet what it says
+_COLOR = r"\x1b\[[0-9;]*m"  # the escape sequences that rich writes
+
+_MOST_OPEN = 40  # lines; what is open is rendered for every piece that comes
+
+
+class Blocks:
+    """
+    Cuts growing Markdown text into complete blocks: at blank lines, except inside fenced code and lists, and around
+    fenced code. A list goes on until a line shows that it does not belong to it.
+    """
+
+    def __init__(self) -> None:
+        self._line: list[str] = []  # the pieces of a line whose end has not come
+        self._block: list[str] = []
+        self._fence = ""
+        self._list = False
+
+    def feed(self, text: str) -> list[str]:
+        """Take the next piece of the text and return the blocks that the lines in it show to be complete."""
+        first, *rest = text.split("\n")
+        self._line.append(first)
+        blocks: list[str] = []
+        for start in rest:
+            blocks += self._take("".join(self._line) + "\n")
+            self._line = [start]
+        return blocks
+
+    def end(self) -> list[str]:
+        """The text has ended, and so has the block that it was in."""
+        blocks = self._take("".join(self._line)) if any(self._line) else []
+        self._line = []
+        return [*blocks, *self._complete()]
+
+    @property
+    def open(self) -> str:
+        """The block that is not complete, without the beginning of a line that may still become anything."""
+        return "".join([*self._block, self._begun()])
+
+    def _begun(self) -> str:
+        line = "".join(self._line)
+        return "" if _PERHAPS_MARKUP.fullmatch(line) else line
+
+    def cuts(self) -> list[int]:
+        """The lines of the open block before which it may be cut if that changes nothing of what is to be seen."""
+        if self._fence and not self._list:
+            return [at for at, line in enumerate(self._block) if at > 1 and line.strip()]
+        items = [at for at, line in enumerate(self._block) if _AN_ITEM.match(line)]
+        if not self._list or not items:
+            return []
+        outer = min(_indent(self._block[at]) for at in items)
+        return [at for at in items[1:] if _indent(self._block[at]) == outer]
+
+    def after(self, at: int) -> str:
+        """The open block from its line `at` on, as a block of its own."""
+        return "".join([*self._opening(), *self._block[at:], self._begun()])
+
+    def cut(self, at: int) -> None:
+        """Forget what stands before the line `at`."""
+        self._block = [*self._opening(), *self._block[at:]]
+
+    def _opening(self) -> list[str]:
+        """The line that makes code of those that follow it."""
+        return self._block[:1] if self._fence and not self._list else []
+
+    def _take(self, line: str) -> list[str]:
+        """A line is complete: it goes on with the open block, or ends it, or begins another."""
+        if self._fence:
+            self._block.append(line)
+            if re.fullmatch(rf"[ \t]*{self._fence}{self._fence[0]}*\s*", line):
+                self._fence = ""
+                return [] if self._list else self._complete()
+            return []
+        if not line.strip():
+            if self._list:
+                self._block.append(line)
+                return []
+            return self._complete()
+        blocks = self._complete() if self._is_past_list(line) else []
+        mark = re.match((r"[ \t]*" if self._list else " {0,3}") + _FENCE, line)
+        if mark:
+            blocks += [] if self._list else self._complete()
+            self._fence = mark[1]
+        self._list = self._list or _AN_ITEM.match(line) is not None
+        self._block.append(line)
+        return blocks
+
+    def _is_past_list(self, line: str) -> bool:
+        """Whether a line stands behind a list, after a blank line, and does not go on with it."""
+        after_blank = self._list and not self._block[-1].strip()
+        return after_blank and not line.startswith(("  ", "\t")) and not _AN_ITEM.match(line)
+
+    def _complete(self) -> list[str]:
+        """The open block is complete, if there is one."""
+        block, self._block = "".join(self._block), []
+        self._list, self._fence = False, ""
+        return [block] if block.strip() else []
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+class Rendering:
+    """
+    Markdown to the lines that show it. HTML and images are shown as they are written, because a terminal can do nothing
+    with them and nothing of an answer may get lost. `harmless` maps characters that a terminal would obey.
+    """
+
+    def __init__(self, *, color: bool, harmless: dict[int, str]) -> None:
+        from markdown_it import MarkdownIt
+
+        rules = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
+        self._parser = rules.disable(["image", "autolink"])
+        self._color = color
+        self._harmless = harmless
+        self._console: Any = None
+
+    def lines(self, block: str, width: int) -> list[str]:
+        """The lines of a block: none wider than `width`, none with blanks at its end, the first and last not blank."""
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        if self._console is None or self._console.width != width:
+            self._console = Console(
+                file=None, width=width, force_terminal=self._color, no_color=not self._color, highlight=False,
+                color_system="auto" if self._color else None, legacy_windows=False,
+            )  # fmt: skip
+        document = Markdown("", hyperlinks=False)
+        document.parsed = self._parser.parse(block)
+        with self._console.capture() as capture:
+            self._console.print(document)
+        return _trimmed(capture.get().translate(self._harmless))
+
+
+def _trimmed(rendered: str) -> list[str]:
+    """What rich rendered, without the blanks that it pads every line with, and the blank lines around some blocks."""
+    lines = [re.sub(rf"[ \t]+((?:{_COLOR})*)$", r"\1", line) for line in rendered.split("\n")]
+    said = [at for at, line in enumerate(lines) if re.sub(_COLOR, "", line).strip()]
+    return lines[said[0] : said[-1] + 1] if said else []
+
+
+_BEGIN = "\x1b[?2026h\x1b[?25l"  # show what follows at once; no cursor meanwhile
+_END = "\x1b[?25h\x1b[?2026l"
+_CLIP, _WRAP = "\x1b[?7l", "\x1b[?7h"
+_ERASE_LINE, _ERASE_BELOW = "\x1b[K", "\x1b[J"
+
+
+class Region:
+    """
+    The lines at the end of what was written that are drawn anew. The cursor stands at the beginning of the line below.
+
+    They are cut rather than wrapped by the terminal, so that each is one line of it, whatever it thinks of the width of
+    a sign. `sure`: what was drawn is known to be out. Where it is not, nobody knows where the cursor stands, and rather
+    than something else the open lines are written twice.
+    """
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self.sure = True
+
+    def drawn_anew(self, finished: Sequence[str], view: Sequence[str], columns: int, rows: int) -> str:
+        """What makes a terminal show finished lines, and below them the open ones as far as they fit."""
+        view = view[-max(1, rows - 1) :]
+        same = 0
+        while not finished and same < min(len(view), len(self._lines)) and view[same] == self._lines[same]:
+            same += 1
+        if not finished and same == len(view) == len(self._lines):
+            return ""
+        up = len(self._lines) - same
+        start = f"\x1b[{up}A\r" if up else "\r"
+        if not self.sure:
+            start, same = f"{_WRAP}\r\n", 0
+        self._lines = list(view)
+        lines = [*(_line(line, columns) for line in finished), _CLIP, *(_line(line, columns) for line in view[same:])]
+        return "".join([_BEGIN, start, *lines, _WRAP, _ERASE_BELOW, _END])
+
+
+def _line(line: str, columns: int) -> str:
+    """A line and what erases the rest of the old one, which in the last column would erase the last sign."""
+    from rich.cells import cell_len
+
+    full = cell_len(re.sub(_COLOR, "", line)) >= columns
+    return f"{line}\n" if full else f"{line}{_ERASE_LINE}\n"
+
+
+Size = Callable[[], tuple[int, int]]  # columns and lines
+
+
+class Page:
+    """
+    Markdown that grows, on a terminal. `size` tells the columns and lines of one on which what is open can be drawn
+    anew; without it a block is written when it is complete, `width` columns wide.
+
+    `draw` is to be called before what was written goes out, and `drawn` when it is out.
+    """
+
+    def __init__(
+        self, write: Callable[[bytes], None], rendering: Rendering, width: int, size: Size | None
+    ) -> None:  # fmt: skip
+        self._write = write
+        self._rendering = rendering
+        self._width = width
+        self._size = size
+        self._blocks = Blocks()
+        self._finished: list[str] = []  # lines that are to be written
+        self._apart = False  # whether the next block stands below another
+        self._fed = False
+        self._region = Region()
+        self._tried = 0  # at how many lines the open block could not be cut
+
+    def feed(self, text: str) -> None:
+        """Take the next piece of the text."""
+        for block in self._blocks.feed(text):
+            self._finish(block)
+        self._fed = True
+        if self._size is None:
+            self._put([])
+
+    def draw(self) -> None:
+        """See to it that all is to be seen that came."""
+        if self._fed and self._size is not None:
+            self._fed = False
+            self._put(self._open(self._lines(self._blocks.open), self._size()[1] - 1))
+        self._region.sure = False  # until all is out
+
+    def drawn(self) -> None:
+        """What was drawn is out."""
+        self._region.sure = True
+
+    def close(self) -> None:
+        """What came is a whole for now: somebody else writes, or the answer has ended."""
+        for block in self._blocks.end():
+            self._finish(block)
+        self._put([])
+
+    def _finish(self, block: str) -> None:
+        lines = self._lines(block)
+        self._finished += lines
+        self._apart = self._apart or bool(lines)
+        self._tried = 0
+
+    def _lines(self, block: str) -> list[str]:
+        """A block as lines, apart from the one above it."""
+        lines = self._rendering.lines(block, self._columns()) if block else []
+        return ["", *lines] if lines and self._apart else lines
+
+    def _columns(self) -> int:
+        return self._width if self._size is None else max(1, min(self._width, self._size()[0]))
+
+    def _open(self, lines: list[str], room: int) -> list[str]:
+        """The lines of the open block that may still change, where not all of them can stay open."""
+        if len(lines) <= min(room, _MOST_OPEN) or len(lines) < self._tried:
+            return lines
+        cuts = self._blocks.cuts()
+        for at in dict.fromkeys(cuts[len(cuts) * part // 6] for part in (5, 4, 3, 2, 1) if cuts):
+            rest = self._rendering.lines(self._blocks.after(at), self._columns())
+            if 0 < len(rest) <= room and lines[-len(rest) :] == rest:
+                self._blocks.cut(at)
+                self._finished += lines[: -len(rest)]
+                self._apart = False
+                return rest
+        self._tried = len(lines) + _MOST_OPEN // 4
+        return lines
+
+    def _put(self, view: Sequence[str]) -> None:
+        """Write what is finished, and below it what is open."""
+        if self._size is None:
+            shown = "".join(f"{line}\n" for line in self._finished)
+        else:
+            columns, rows = self._size()
+            shown = self._region.drawn_anew(self._finished, view, columns, rows)
+        self._finished = []
+        if shown:
+            self._write(shown.encode())

@@ -1,0 +1,341 @@
+"""Markdown that grows on a terminal: what stands on the screen in the end, and meanwhile."""
+
+import random
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmcli.markdown import Blocks, Page, Rendering
+from tests.program import Program
+from tests.screen import Screen
+from tests.servers import DONE, LAST_CHUNK, STREAM_HEAD, Connection, Server, chunk, delta, event, finish
+from tests.terminal import Session, talking_to
+
+Serve = Callable[..., Server]
+
+# --- blocks ---------------------------------------------------------------------------------------
+
+
+def blocks(*pieces: str) -> list[str]:
+    cut = Blocks()
+    return [block for piece in pieces for block in cut.feed(piece)] + cut.end()
+
+
+def test_a_blank_line_ends_a_block() -> None:
+    assert blocks("one\ntwo\n\n\nthree") == ["one\ntwo\n", "three"]
+
+
+def test_code_is_a_block_of_its_own_with_all_its_blank_lines() -> None:
+    assert blocks("see:\n```py\na\n\nb\n```\nso") == ["see:\n", "```py\na\n\nb\n```\n", "so"]
+    assert blocks("~~~~\n~~~\n\n```\n~~~~~\n") == ["~~~~\n~~~\n\n```\n~~~~~\n"]
+
+
+def test_code_within_a_line_opens_no_block() -> None:
+    assert blocks("```one``` is\n\ntwo") == ["```one``` is\n", "two"]
+
+
+def test_a_list_goes_on_after_blank_lines_until_something_else_begins() -> None:
+    text = "1. one\n\n   more of one\n\n2. two\n\n    ```sh\n    ls\n\n    ```\n\n   - three\n\n"
+    assert blocks(text, "After.\n") == [text, "After.\n"]
+
+
+@given(st.text(alphabet="a`~- 1.\n", max_size=60), st.integers(1, 5))
+def test_no_text_is_lost_however_it_is_cut(text: str, size: int) -> None:
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    assert blocks(*pieces) == blocks(text)
+    assert "".join("".join(blocks(text)).split()) == "".join(text.split())
+
+
+# --- rendering ------------------------------------------------------------------------------------
+
+
+def lines(block: str, width: int = 40) -> list[str]:
+    return Rendering(color=False, harmless={}).lines(block, width)
+
+
+@pytest.mark.parametrize(
+    ("block", "shown"),
+    [
+        ("a List<String> and <br>", ["a List<String> and <br>"]),
+        ("<details>\ninside\n</details>", ["<details> inside </details>"]),
+        ("![a picture](http://host/p.png)", ["!a picture (http://host/p.png)"]),
+        ("<http://host/>", ["<http://host/>"]),
+        ("[a page](http://host/)", ["a page (http://host/)"]),
+        ("&lt;b&gt; &amp;", ["<b> &"]),
+    ],
+)
+def test_what_a_terminal_can_do_nothing_with_is_shown_as_it_is_written(block: str, shown: list[str]) -> None:
+    assert lines(block) == shown
+
+
+def test_a_block_of_nothing_has_no_lines() -> None:
+    assert lines("\n \n") == []
+
+
+# --- the page: what stands on the screen ----------------------------------------------------------
+
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Sheet:
+    """A page on a terminal of so many columns and lines."""
+
+    def __init__(self, columns: int, rows: int, rendering: Rendering | None = None) -> None:
+        self.screen = Screen(columns, rows)
+        self.page = Page(
+            self._write, rendering or Rendering(color=True, harmless={}), 80, lambda: (columns, rows)
+        )  # fmt: skip
+        self.size = 0
+        self.lost = False
+
+    def _write(self, data: bytes) -> None:
+        self.size += len(data)
+        if not self.lost:
+            self.screen.feed(data.replace(b"\n", b"\r\n"))  # as a terminal's driver does
+
+    def says(self, *pieces: str) -> None:
+        """Each piece comes by itself, and is waited for."""
+        for piece in pieces:
+            self.page.feed(piece)
+            self.page.draw()
+            self.page.drawn()
+
+
+def block_by_block(text: str, width: int) -> list[str]:
+    """What is written where nothing can be drawn anew."""
+    written: list[bytes] = []
+    page = Page(written.append, Rendering(color=True, harmless={}), width, None)
+    page.feed(text)
+    page.close()
+    return COLOR.sub("", b"".join(written).decode()).splitlines()
+
+
+SCRAPS = [
+    "# Title\n", "some **bold** text ", "word ", "`code` ", "\n", "\n\n", "- one\n", "- two with more than fits\n",
+    "  - nested\n", "1. first\n", "2. second\n", "10. tenth\n", "* star\n\n", "```py\n", "```\n", "~~~\n", "x = '''\n",
+    "def f(x): return 1\n", "    indented\n", "| a | b |\n|---|---|\n", "| a long cell | c |\n", "> quote ",
+    "---\n", "=\n", "世界你好 ", "👍 ", "é ", "**open ", "<b>html</b> ", "a&lt;b ", "![i](u) ", "[t](http://u) ",
+]  # fmt: skip
+
+
+def said(all_lines: list[str]) -> list[str]:
+    """Lines without their blanks: of a long list, what has left the screen is not indented anew for its tenth item."""
+    return ["".join(line.split()) for line in "\n".join(all_lines).rstrip().split("\n")]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.sampled_from(SCRAPS), max_size=60).map("".join),
+    st.sampled_from([20, 40, 80]),
+    st.sampled_from([3, 6, 10, 24]),
+    st.randoms(use_true_random=False),
+)
+def test_the_screen_ends_with_what_rendering_all_at_once_shows(
+    text: str, columns: int, rows: int, chance: random.Random
+) -> None:
+    sheet = Sheet(columns, rows)
+    at = 0
+    while at < len(text):
+        size = chance.choice([1, 3, 10, 50])
+        sheet.says(text[at : at + size])
+        at += size
+    sheet.page.close()
+    assert said(sheet.screen.lines) == said(block_by_block(text, min(columns, 80)))
+
+
+def test_what_is_open_is_to_be_seen_at_once_and_becomes_what_it_is() -> None:
+    sheet = Sheet(40, 10)
+    sheet.says("One **bo")
+    assert sheet.screen.lines == ["One **bo"]
+    sheet.says("ld** word")
+    assert sheet.screen.lines == ["One bold word"]
+    assert sheet.screen.styles("bold") == {"bold"}
+    sheet.says("\n\n", "| a | b |\n", "|---|---|\n", "| c | d |\n")
+    assert sheet.screen.lines == ["One bold word", "", " a  b", " ────", " c  d"]
+
+
+@pytest.mark.parametrize("mark", ["-", "=", "``", "#", "- ", "> "])
+def test_what_may_become_anything_is_not_shown_before_it_is_something(mark: str) -> None:
+    sheet = Sheet(40, 10)
+    sheet.says("Some text\n", mark)
+    assert sheet.screen.lines == ["Some text"]
+    assert sheet.screen.styles("text") == set()
+    sheet.page.close()
+    assert sheet.screen.lines != []
+
+
+def test_a_word_more_draws_no_more_than_its_line() -> None:
+    sheet = Sheet(40, 24)
+    sheet.says("- one\n" * 20)
+    before = sheet.size
+    sheet.says("- last")
+    assert sheet.size - before < 80
+
+
+def test_what_has_left_the_screen_is_there_once() -> None:
+    sheet = Sheet(40, 6)
+    code = [f"line_{number} = {number}" for number in range(100)]
+    sheet.says("```py\n", *(f"{line}\n" for line in code))
+    assert [line.strip() for line in sheet.screen.lines] == code
+    sheet.says("```\n", "done")
+    assert [line.strip() for line in sheet.screen.lines] == [*code, "", "done"]
+
+
+def test_of_what_cannot_be_cut_the_end_is_shown_until_all_is_there() -> None:
+    sheet = Sheet(40, 6)
+    rows = [f"| {number} | x |\n" for number in range(20)]
+    sheet.says("| a | b |\n|---|---|\n", *rows)
+    assert [line.split() for line in sheet.screen.lines] == [[str(number), "x"] for number in range(15, 20)]
+    sheet.says("\n")
+    assert [line.split()[0] for line in sheet.screen.lines][2:] == [str(number) for number in range(20)]
+
+
+class Mistaken(Rendering):
+    """One that takes a sign of two columns for one."""
+
+    def lines(self, block: str, width: int) -> list[str]:
+        return block.replace("x", "世").split("\n")
+
+
+def test_a_line_that_is_wider_than_thought_shifts_no_other() -> None:
+    sheet = Sheet(20, 10, Mistaken(color=True, harmless={}))
+    sheet.says("x" * 18, "\ntwo", "\nthree", "\nfour")
+    assert sheet.screen.lines[1:] == ["two", "three", "four"]
+
+
+def test_drawing_that_was_not_finished_is_repeated_and_overwrites_nothing() -> None:
+    sheet = Sheet(40, 10)
+    sheet.says("Kept.\n\n", "The second\n\n")
+    sheet.lost = True  # a signal comes while this is written: nobody knows how much of it is out
+    sheet.page.feed("- one\n- two\n- three\n- four")
+    sheet.page.draw()
+    sheet.lost = False
+    sheet.page.close()
+    assert sheet.screen.lines == ["Kept.", "", "The second", "", "", " • one", " • two", " • three", " • four"]
+
+
+def test_code_is_cut_only_where_what_follows_looks_the_same() -> None:
+    sheet = Sheet(40, 10)
+    sheet.says('```py\ns = """\n', *(f"word_{number} = 1\n" for number in range(30)))
+    sheet.says('"""\n', "x = 1\n" * 30, "last = 1\n```\n")
+    assert sheet.screen.styles("word_28") == sheet.screen.styles("word_0")
+    assert sheet.screen.styles("last") != sheet.screen.styles("word_0")
+
+
+def test_the_cursor_is_shown_and_lines_wrap_after_every_drawing() -> None:
+    sheet = Sheet(20, 10)
+    for word in ("one ", "two\n\n", "```\n", "three\n"):
+        sheet.says(word)
+        assert sheet.screen.cursor_is_shown
+    sheet.screen.feed(b"x" * 30)
+    assert sheet.screen.lines[-2:] == ["x" * 20, "x" * 10]
+
+
+# --- the program ----------------------------------------------------------------------------------
+
+
+class Steps:
+    """A server that says a piece when it is told to."""
+
+    def __init__(self, serve: Serve, *pieces: bytes) -> None:
+        self._may = threading.Semaphore(0)
+        self._pieces = pieces
+        self.url = serve(self._script).url
+
+    def _script(self, connection: Connection) -> None:
+        connection.send(STREAM_HEAD)
+        for piece in (*self._pieces, finish() + DONE):
+            self._may.acquire()
+            connection.send(chunk(piece))
+        connection.send(LAST_CHUNK)
+
+    def next(self) -> None:
+        """Say one piece more."""
+        self._may.release()
+
+
+def thought(text: str) -> bytes:
+    return event({"choices": [{"index": 0, "delta": {"reasoning_content": text}, "finish_reason": None}]})
+
+
+@contextmanager
+def asking(llmcli: Program, url: str, *args: str, columns: int = 40, **popen: object) -> Iterator[Session]:
+    arguments = ("chat", "-p", "openai-compatible", "--base-url", url, "-m", "m", *args, "hi")
+    with talking_to(llmcli, *arguments, size=(columns, 12), env={"COLUMNS": ""}, **popen) as session:
+        yield session
+
+
+def screen_of(session: Session) -> list[str]:
+    """The screen without the line of the spinner."""
+    return [line for line in Screen(40, 12, session.screen).lines if "openai-compatible/m" not in line]
+
+
+def test_an_answer_grows_on_a_terminal(llmcli: Program, serve: Serve) -> None:
+    steps = Steps(serve, delta("# Tit"), delta("le\n\nSome"), delta(" **bold** text"))
+    with asking(llmcli, steps.url) as session:
+        steps.next()
+        session.until("Tit")
+        steps.next()
+        session.until("Some")
+        assert "Title" in session.screen.decode()
+        steps.next()
+        steps.next()
+        assert session.ended().status == 0
+    assert [line.strip() for line in screen_of(session)] == ["Title", "", "Some bold text"]
+
+
+def test_ctrl_c_leaves_what_came_and_a_terminal_in_order(llmcli: Program, serve: Serve) -> None:
+    steps = Steps(serve, delta("One\n\nTwo **bold**"), delta("never"))
+    with asking(llmcli, steps.url) as session:
+        steps.next()
+        session.until("bold")
+        session.until("\x1b[?2026l")
+        session.type("\x03")
+        done = session.ended()
+    assert done.status == 130
+    screen = Screen(40, 12, done.out)
+    assert screen_of(session) == ["One", "", "Two bold"]
+    assert screen.cursor_is_shown
+    assert screen.cursor[0] == 0
+
+
+def test_thinking_between_two_parts_of_an_answer_stands_between_them(llmcli: Program, serve: Serve) -> None:
+    steps = Steps(serve, delta("First part"), thought("hm, hm"), delta("Second part"))
+    with asking(llmcli, steps.url) as session:
+        for _ in range(4):
+            steps.next()
+        done = session.ended()
+    assert done.status == 0
+    assert [line for line in screen_of(session) if line] == ["First part", "hm, hm", "Second part"]
+
+
+@pytest.mark.parametrize(
+    ("args", "env"),
+    [(("--color", "never"), {}), ((), {"NO_COLOR": "1"}), ((), {"TERM": "dumb"}), (("--raw",), {})],
+)
+def test_nothing_is_drawn_anew_where_escape_sequences_are_not_wanted(
+    llmcli: Program, serve: Serve, args: tuple[str, ...], env: dict[str, str]
+) -> None:
+    steps = Steps(serve, delta("One **bo"), delta("ld**"))
+    for _ in range(3):
+        steps.next()
+    arguments = ("chat", "-q", "-p", "openai-compatible", "--base-url", steps.url, "-m", "m", *args, "hi")
+    with talking_to(llmcli, *arguments, size=(40, 12), env=env) as session:
+        done = session.ended()
+    assert "\x1b" not in done.text
+    assert "One" in done.text
+
+
+def test_the_log_of_verbose_and_the_answer_do_not_overwrite_each_other(llmcli: Program, serve: Serve) -> None:
+    steps = Steps(serve, delta("One "), delta("two"))
+    for _ in range(3):
+        steps.next()
+    with asking(llmcli, steps.url, "--verbose") as session:
+        done = session.ended()
+    assert "\x1b[?2026h" not in done.text
+    assert "One two" in done.text
