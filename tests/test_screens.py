@@ -138,6 +138,18 @@ def test_the_table_of_health(llmcli: Program, serve: Serve, columns: int) -> Non
     compare("health", columns, without_times(screen.text))
 
 
+def test_a_table_that_is_longer_than_the_terminal_is_whole_in_the_end(llmcli: Program) -> None:
+    names = [f"dead-{number}" for number in range(9)]
+    llmcli.configure("".join(table(name, NOBODY) for name in names))
+
+    screen = shown_on(80, llmcli, "health", lines=6)
+
+    assert [line.split()[1] for line in screen.lines if line.startswith("✗")] == names
+    assert screen.text.count("hint: is the server running?") == 9
+    assert screen.lines[-1] == "llmcli: 9 providers failed"
+    assert screen.cursor_is_shown
+
+
 @WIDTHS
 def test_an_error_with_a_hint(llmcli: Program, columns: int) -> None:
     screen = shown_on(columns, llmcli, "chat", "-m", "nobody/knows", "-n", "hi")
@@ -219,7 +231,7 @@ def test_a_pipe_gets_colour_where_it_is_asked_for(llmcli: Program) -> None:
     screen = Screen(80, data=done.out.replace(b"\n", b"\r\n"))
 
     assert (screen.text, screen.styles("bold")) == ("bold\n", {"bold"})
-    assert "\x1b[31mfailed" in llmcli("health", "dead", "--color", "always").text
+    assert "\x1b[31mfailed" in llmcli("health", "nobody", "--color", "always").text
 
 
 # --- while it is waited for -----------------------------------------------------------------------

@@ -20,7 +20,7 @@ from llmcli.commands.models import common_error
 from llmcli.commands.setup import read_config
 from llmcli.commands.table import as_table
 from llmcli.config import Config
-from llmcli.errors import ConfigurationError, TimedOut, UsageError
+from llmcli.errors import ConfigurationError, LlmError, TimedOut, UsageError
 from llmcli.output import json_text, visible
 from llmcli.world import World
 
@@ -59,7 +59,8 @@ def run(
     if not animated:
         world.print(_printed(checkups, world, color=color, as_json=as_json))
     if errors := [checkup.error for checkup in checkups if checkup.error is not None]:
-        raise common_error(errors)
+        read = not as_json and world.is_tty(world.stdout) and world.is_tty(world.stderr)
+        raise _counted(errors) if read else common_error(errors)
 
 
 def _limit(timeout: float | None, world: World) -> Limit:
@@ -131,6 +132,12 @@ def _shown(checkups: Sequence[Checkup], world: World, *, color: str) -> Abstract
 def _warnings(checkups: Sequence[Checkup], *, animated: bool) -> list[str]:
     """What the table would say; a person who does not see it is told in other words."""
     return [] if animated else [checkup.warning for checkup in checkups if checkup.warning]
+
+
+def _counted(errors: Sequence[LlmError]) -> LlmError:
+    """The error that stands for all, for a person who has just read on the same terminal what is wrong."""
+    error = common_error(errors)
+    return error if len(errors) > 1 else type(error)("1 provider failed")
 
 
 def _printed(checkups: Sequence[Checkup], world: World, *, color: str, as_json: bool) -> str:

@@ -161,7 +161,9 @@ class Checkup:
             error = TimedOut(over, hint=_SLOW, provider=error.provider)
         error.provider = error.provider or self.id
         hint = _HINTS[stage].format(id=self.id)
-        error.hint = f"{error.hint}; {hint}" if stage == "auth" and error.hint else error.hint or hint
+        if stage == "auth" and error.hint:  # where the key came from, without what only a chat can do about it
+            error.hint = f"{error.hint.partition('; --api-key-file')[0]}; {hint}"
+        error.hint = error.hint or hint
         with self._lock:
             if self.done:
                 return
