@@ -18,6 +18,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 import httpcore
@@ -200,7 +201,6 @@ class Transport:
         self._proxy = proxy
         self._log = log
         self._resolve = resolve
-        self._tls_context: ssl.SSLContext | None = None
 
     @contextmanager
     def send(
@@ -265,9 +265,12 @@ class Transport:
         )
 
     def _tls(self) -> ssl.SSLContext:
-        if self._tls_context is None:
-            self._tls_context = self._trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-        return self._tls_context
+        """
+        One for all transports that trust the same: many providers are asked at once, and reading a file of certificates
+        takes longer than asking one.
+        """
+        with _one_reads_certificates:
+            return _context(self.trusted())
 
     def trusted(self) -> tuple[str, ...]:
         """
@@ -290,23 +293,12 @@ class Transport:
         """The proxy that leads to a URL; see `proxy_for`."""
         return proxy_for(url, self._env, self._proxy)
 
-    def _trust(self, context: ssl.SSLContext) -> ssl.SSLContext:
-        for path in self.trusted():
-            try:
-                if os.path.isdir(path):
-                    context.load_verify_locations(capath=path)
-                else:
-                    context.load_verify_locations(cafile=path)
-            except (OSError, ssl.SSLError) as exc:
-                raise ConfigurationError(f"cannot read the CA bundle {path}: {_strerror(exc)}") from exc
-        return context
-
     def _certificate(self, host: str, port: int, *, check_host: bool) -> dict[str, Any]:
         """
         The certificate of a host that failed verification, fetched again for the error message only: everything but
         the failed check still has to hold, and nothing is sent.
         """
-        context = self._trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        context = _trusting(self.trusted())
         if check_host:
             context.verify_flags |= _NO_CHECK_TIME
         else:
@@ -490,6 +482,28 @@ def _strerror(cause: BaseException) -> str:
 
 
 # --- TLS ------------------------------------------------------------------------------------------
+
+
+_one_reads_certificates = threading.Lock()
+
+
+@cache
+def _context(trusted: tuple[str, ...]) -> ssl.SSLContext:
+    return _trusting(trusted)
+
+
+def _trusting(paths: tuple[str, ...]) -> ssl.SSLContext:
+    """A client's side of TLS that trusts the certificates in these files and hashed directories."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for path in paths:
+        try:
+            if os.path.isdir(path):
+                context.load_verify_locations(capath=path)
+            else:
+                context.load_verify_locations(cafile=path)
+        except (OSError, ssl.SSLError) as exc:
+            raise ConfigurationError(f"cannot read the CA bundle {path}: {_strerror(exc)}") from exc
+    return context
 
 
 def _tls_error(cause: ssl.SSLError, host: str, peer: str, certificate: Callable[..., dict[str, Any]]) -> NetworkFailed:

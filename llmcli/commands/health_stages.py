@@ -418,7 +418,7 @@ def _chat(ready: Ready, call: Call, checkup: Checkup) -> None:
         return
     checkup.begin("chat")
     started, first = time.monotonic(), None
-    with closing(answer(provider, _greeting(provider, model), call)) as events:
+    with closing(answer(provider, greeting(provider, model), call)) as events:
         for event in events:
             if first is None and isinstance(event, TextDelta | ThinkingDelta | ToolCallDelta | ToolCall):
                 first = time.monotonic() - started
@@ -429,7 +429,7 @@ def _chat(ready: Ready, call: Call, checkup: Checkup) -> None:
         checkup.passed("auth", "the chat was answered", seconds=0)
 
 
-def _greeting(provider: Provider, model: str) -> ChatRequest:
+def greeting(provider: Provider, model: str) -> ChatRequest:
     """A request for a few tokens; an API of the configuration that has no place for their number is not told it."""
     request = ChatRequest(model=model, messages=(message("user", "Say hi."),), max_tokens=_TOKENS)
     try:

@@ -16,6 +16,7 @@ from llmcli.answer import Call, answer, perform
 from llmcli.commands.asking import agrees, ask, ask_unseen, can_ask
 from llmcli.commands.choose import configuration_directory, make_default
 from llmcli.commands.discover import Found, look_around
+from llmcli.commands.health_stages import greeting
 from llmcli.commands.kept_key import check_id, keep, what_holds
 from llmcli.commands.setup import Ready, brief_call, declared_key, make_ready, read_config
 from llmcli.config import Config, nearest, provider_setup
@@ -23,12 +24,10 @@ from llmcli.errors import AuthenticationFailed, LlmError, UsageError
 from llmcli.framing import parse_json
 from llmcli.keys import Secret
 from llmcli.provider import ApiKey, HTTPProvider, Provider
-from llmcli.types import ChatRequest, message
 from llmcli.world import World
 
 _SECONDS = 20.0  # for the request that tries a key
 _LONGEST = 64 * 1024  # bytes of a key on stdin
-_TOKENS = 16  # of an answer that tries a key; some APIs refuse less
 _UNTRIED = "the key is not kept; --no-test keeps it untried"
 
 
@@ -146,8 +145,7 @@ def _answered(ready: Ready, call: Call) -> str:
     model = provider.default_model
     if model is None:
         return f"the key was not tried: without a default model there is nothing to ask {provider.name} that needs it"
-    request = ChatRequest(model=model, messages=(message("user", "Say hi."),), max_tokens=_TOKENS)
-    with closing(answer(provider, request, call)) as events:
+    with closing(answer(provider, greeting(provider, model), call)) as events:
         next(events)
     return f"{provider.name} accepts the key: {model} answers"
 

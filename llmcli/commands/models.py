@@ -160,17 +160,21 @@ def ask_all(names: Sequence[str], settings: Config, world: World, timeout: float
     nobody named and that only lacks its key has none.
     """
     ids = list(dict.fromkeys(names)) or configured_ids(settings, world)
+    # A plugin is made ready here, because what it may do when it is made is not possible in every thread.
+    guests = {each: _ready(each, settings, world) for each in ids if registry.listed(each, settings).guest}
 
     def ask(provider_id: str) -> Listing | LlmError | None:
-        return _ask(provider_id, settings, world, _seconds(timeout), named=bool(names))
+        ready = guests.get(provider_id) or _ready(provider_id, settings, world)
+        return _ask(provider_id, ready, world, _seconds(timeout), named=bool(names))
 
     with ThreadPoolExecutor(max_workers=min(_AT_ONCE, max(1, len(ids)))) as pool:
         answers = zip(ids, pool.map(ask, ids), strict=True)
         return {provider_id: found for provider_id, found in answers if found is not None}
 
 
-def _ask(provider_id: str, settings: Config, world: World, seconds: float, *, named: bool) -> Listing | LlmError | None:
-    ready = _ready(provider_id, settings, world)
+def _ask(
+    provider_id: str, ready: Ready | LlmError, world: World, seconds: float, *, named: bool
+) -> Listing | LlmError | None:
     if isinstance(ready, AuthenticationFailed) and not named:
         return None
     if isinstance(ready, LlmError):
