@@ -117,14 +117,15 @@ def _indent(line: str) -> int:
 class Rendering:
     """
     Markdown to the lines that show it. HTML and images are shown as they are written, because a terminal can do nothing
-    with them and nothing of an answer may get lost. `harmless` maps characters that a terminal would obey.
+    with them and nothing of an answer may get lost; so are the targets of references, which stand in other blocks, and
+    what is struck out where no style can show it. `harmless` maps characters that a terminal would obey.
     """
 
     def __init__(self, *, color: bool, harmless: dict[int, str]) -> None:
         from markdown_it import MarkdownIt
 
-        rules = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
-        self._parser = rules.disable(["image", "autolink"])
+        rules = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"] if color else "table")
+        self._parser = rules.disable(["image", "autolink", "reference"])
         self._color = color
         self._harmless = harmless
         self._console: Any = None

@@ -67,10 +67,16 @@ def lines(block: str, width: int = 40) -> list[str]:
         ("<http://host/>", ["<http://host/>"]),
         ("[a page](http://host/)", ["a page (http://host/)"]),
         ("&lt;b&gt; &amp;", ["<b> &"]),
+        ("[1]: http://host/", ["[1]: http://host/"]),
+        ("~~no~~ yes", ["~~no~~ yes"]),
     ],
 )
 def test_what_a_terminal_can_do_nothing_with_is_shown_as_it_is_written(block: str, shown: list[str]) -> None:
     assert lines(block) == shown
+
+
+def test_a_word_is_struck_out_where_there_are_styles() -> None:
+    assert Rendering(color=True, harmless={}).lines("~~no~~ yes", 40) == ["\x1b[9mno\x1b[0m yes"]
 
 
 def test_a_block_of_nothing_has_no_lines() -> None:
