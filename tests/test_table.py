@@ -71,6 +71,13 @@ def test_one_long_name_costs_the_others_no_column() -> None:
     ]
 
 
+def test_a_name_that_is_a_little_longer_has_its_column() -> None:
+    rows = [{"id": name, "n": 1, "more": "m" * 20} for name in ("a", "b", "c", "d", "docker-model-runner")]
+    lines = as_table(rows, ("id", "n", "more"), width=40, spare=("more",)).splitlines()
+
+    assert lines[-1] == "docker-model-runner  1"
+
+
 def test_a_long_name_of_which_nothing_else_is_known_is_one_line() -> None:
     rows = [{"id": name, "n": None} for name in ("a", "b", "c", "d", "x" * 30)]
 

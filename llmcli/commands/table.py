@@ -29,7 +29,7 @@ def as_table(rows: Sequence[Row], columns: Sequence[str], *, width: int | None, 
     if width is None:
         return "".join("\t".join(_shown(row, columns) + _problem(row)) + "\n" for row in rows)
     table = {column: _column(column, rows) for column in columns}
-    usual = _usual(table[columns[0]])
+    usual = _usual(table[columns[0]], width)
     for name in spare:
         if _total([usual, *_widest_of(table)[1:]]) <= width:
             break
@@ -116,10 +116,11 @@ def _widest_of(table: Mapping[str, Sequence[str]]) -> list[int]:
     return [max(map(cells, texts)) for texts in table.values()]
 
 
-def _usual(texts: Sequence[str]) -> int:
-    """How wide a column is without the one in five that are the longest."""
-    heading, *widths = map(cells, texts)
-    return max(heading, sorted(widths)[-1 - len(widths) // 5] if widths else 0)
+def _usual(texts: Sequence[str], width: int) -> int:
+    """How wide a column is without the few texts (at most one in five) that fill more than half of the terminal."""
+    widths = sorted(map(cells, texts))
+    most = widths[-1 - (len(widths) - 1) // 5]
+    return max(most, *(each for each in widths if each <= width // 2), cells(texts[0]))
 
 
 def _total(widths: Sequence[int]) -> int:
