@@ -32,6 +32,8 @@ LAYERS = {
     "llmcli.expressions": 1,
     "llmcli.transport": 1,
     "llmcli.output": 1,
+    "llmcli.turns": 1,
+    "llmcli.sessions": 1,
     "llmcli.world": 1,
     "llmcli.answer": 2,
     "llmcli.plugins": 2,
@@ -73,6 +75,7 @@ OWNERS: dict[str, set[str]] = {
     "asyncio": set(),
     "keyring": {"llmcli.keys"},
     "tomli_w": {"llmcli.stored"},
+    "sqlite3": {"llmcli.sessions"},
 }
 
 ONLY_INSIDE_FUNCTIONS = {"rich", "markdown_it", "keyring", "tomli_w", "jsonschema", "referencing"}

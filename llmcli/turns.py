@@ -1,0 +1,199 @@
+"""
+What was said in a conversation: as values, as JSON, and as what a model is sent of it. Layer 1: knows provider.
+
+A turn is what somebody asks and all that comes of it, tool calls and their results too. It is kept whole or not at all.
+"""
+
+import base64
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from llmcli.output import usage_document
+from llmcli.provider import Provider
+from llmcli.types import NOTHING, Attachment, Json, Message, Part, Text, Thinking, ToolCall, ToolResult, Usage
+
+
+class Entry(NamedTuple):
+    """
+    A message of a conversation, and when it was said (seconds since 1970); of an answer who gave it, what it cost and
+    why it ended. An answer that was stopped has the reason `stopped`.
+    """
+
+    message: Message
+    at: float
+    provider: str | None = None
+    model: str | None = None
+    usage: Usage | None = None
+    finish_reason: str | None = None
+
+
+Turn = tuple[Entry, ...]
+
+
+# --- as JSON --------------------------------------------------------------------------------------
+
+
+def entry_document(entry: Entry) -> dict[str, Any]:
+    """A message as JSON: `content` is its visible text, `parts` are all of it."""
+    document: dict[str, Any] = {
+        "role": entry.message.role,
+        "content": entry.message.text,
+        "parts": [_part_document(part) for part in entry.message.parts],
+        "at": entry.at,
+    }
+    if entry.message.role == "assistant":
+        document |= {"provider": entry.provider, "model": entry.model, "finish_reason": entry.finish_reason}
+        document["usage"] = usage_document(entry.usage)
+    return document
+
+
+def read_entry(document: Mapping[str, Any]) -> Entry:
+    """The message that `entry_document` made a document of."""
+    usage = document.get("usage") or {}
+    told = {name: usage[name] for name in Usage._fields if usage.get(name) is not None}
+    return Entry(
+        Message(document["role"], tuple(_read_part(part) for part in document["parts"])),
+        document["at"],
+        document.get("provider"),
+        document.get("model"),
+        Usage(**told) if told else None,
+        document.get("finish_reason"),
+    )
+
+
+_KINDS: dict[str, type[Any]] = {
+    "text": Text,
+    "thinking": Thinking,
+    "tool_call": ToolCall,
+    "tool_result": ToolResult,
+    "attachment": Attachment,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+def _part_document(part: Part) -> dict[str, Json]:
+    """The fields of a part, without those that say nothing."""
+    fields = {
+        name: value
+        for name, value in part._asdict().items()
+        if name not in type(part)._field_defaults or value != type(part)._field_defaults[name]
+    }
+    if fields.get("data"):
+        fields["data"] = base64.b64encode(fields["data"]).decode()
+    if "opaque" in fields:
+        fields["opaque"] = dict(fields["opaque"])
+    return {"type": _NAMES[type(part)], **fields}
+
+
+def _read_part(document: Mapping[str, Any]) -> Part:
+    fields = {name: value for name, value in document.items() if name != "type"}
+    if "data" in fields:
+        fields["data"] = base64.b64decode(fields["data"])
+    part: Part = _KINDS[document["type"]](**fields)
+    return part
+
+
+# --- as Markdown ----------------------------------------------------------------------------------
+
+
+def as_markdown(name: str, turns: Iterable[Turn]) -> str:
+    """A conversation to be read."""
+    entries = [entry for turn in turns for entry in turn]
+    sections = [f"# {name}", *(section for entry in entries if (section := _section(entry)))]
+    return "\n\n".join(sections) + "\n"
+
+
+def _section(entry: Entry) -> str:
+    said = "\n\n".join(text for part in entry.message.parts if (text := _shown(part)))
+    if not said:
+        return ""
+    who = {"user": "You", "system": "System", "tool": "Tools"}.get(entry.message.role) or (
+        f"{entry.provider}/{entry.model}"
+    )
+    return f"## {who}\n\n{said}"
+
+
+def _shown(part: Part) -> str:
+    if isinstance(part, Text):
+        return part.text.strip()
+    if isinstance(part, ToolCall):
+        return f"*calls* `{part.name}` `{part.arguments}`"
+    if isinstance(part, ToolResult):
+        return f"`{part.name}`:\n\n{_fenced(part.content)}"
+    return f"*{_what(part)}*" if isinstance(part, Attachment) else ""
+
+
+def _fenced(text: str) -> str:
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}\n{text.rstrip()}\n{fence}"
+
+
+def _what(part: Attachment) -> str:
+    return f"attached: {part.name or part.url or part.media_type}"
+
+
+# --- as what a model is sent ----------------------------------------------------------------------
+
+
+def to_send(turns: Iterable[Turn], provider: Provider) -> tuple[Message, ...]:
+    """
+    The messages of a conversation as this provider can take them. What only the provider understands that gave it
+    (thinking, signatures) goes back to that one alone; tool calls, results and attachments become text where they are
+    not taken. The last system prompt holds, and comes first.
+    """
+    entries = [entry for turn in turns for entry in turn]
+    system = [entry.message for entry in entries if entry.message.role == "system"][-1:]
+    sent = [_sent(entry, provider) for entry in entries if entry.message.role != "system"]
+    return (*system, *_joined(message for message in sent if message.parts))
+
+
+def _sent(entry: Entry, provider: Provider) -> Message:
+    own = entry.provider == provider.config.id
+    role = entry.message.role
+    if role == "tool" and not provider.capabilities.tools:
+        role = "user"
+    return Message(role, tuple(part for each in entry.message.parts for part in _sent_part(each, provider, own=own)))
+
+
+def _sent_part(part: Part, provider: Provider, *, own: bool) -> Iterator[Part]:
+    if isinstance(part, Thinking):
+        if own:
+            yield part
+    elif isinstance(part, ToolCall):
+        if not provider.capabilities.tools:
+            yield Text(f"[called {part.name} with {part.arguments}]")
+        else:
+            yield part if own else part._replace(opaque=NOTHING)
+    elif isinstance(part, ToolResult) and not provider.capabilities.tools:
+        yield Text(f"[{part.name} answered: {part.content}]")
+    elif isinstance(part, Attachment) and not _takes(provider, part):
+        yield Text(f"[{_what(part)}]")
+    else:
+        yield part
+
+
+def _takes(provider: Provider, part: Attachment) -> bool:
+    kinds = (part.media_type, f"{part.media_type.partition('/')[0]}/*")
+    most = next((provider.attachments[kind] for kind in kinds if kind in provider.attachments), -1)
+    return provider.capabilities.vision and len(part.data) <= most and (not part.url or provider.attachment_urls)
+
+
+def _joined(messages: Iterable[Message]) -> Iterator[Message]:
+    """Two messages of a person that follow one another are one: APIs want the roles to take turns."""
+    last: Message | None = None
+    for message in messages:
+        if last is not None and last.role == message.role == "user":
+            last = Message("user", (*_apart(last.parts), *message.parts))
+            continue
+        if last is not None:
+            yield last
+        last = message
+    if last is not None:
+        yield last
+
+
+def _apart(parts: Sequence[Part]) -> Iterator[Part]:
+    yield from parts[:-1]
+    yield Text(parts[-1].text + "\n\n") if isinstance(parts[-1], Text) else parts[-1]

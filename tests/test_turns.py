@@ -1,0 +1,128 @@
+"""What is kept of a conversation, and what of it each provider is sent."""
+
+import json
+from typing import Any
+
+import pytest
+
+from llmcli.provider import Capabilities, Provider
+from llmcli.turns import Entry, Turn, as_markdown, entry_document, read_entry, to_send
+from llmcli.types import (
+    Attachment,
+    Message,
+    ProviderConfig,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Usage,
+    message,
+)
+
+PICTURE = Attachment("image/png", b"\x89PNG\0\xff", None, "cat.png")
+CALL = ToolCall("call_1", "now", '{"zone": "UTC"}', opaque={"signature": "s1"})
+RESULT = ToolResult("call_1", "now", "12:00\n")
+
+ASKED = Entry(Message("user", (Text("What is this? "), PICTURE)), 100.5)
+CALLED = Entry(
+    Message("assistant", (Thinking("hm", {"signature": "s2"}), Text("I look."), CALL)), 101.0, "anthropic", "claude",
+    Usage(3, 4, 7, cached_tokens=1), "tool_calls",
+)  # fmt: skip
+RAN = Entry(Message("tool", (RESULT,)), 102.0)
+ANSWERED = Entry(message("assistant", "A cat at noon."), 103.0, "anthropic", "claude", None, "stop")
+TURN: Turn = (ASKED, CALLED, RAN, ANSWERED)
+
+
+def provider(name: str, **capabilities: bool) -> Provider:
+    class Some(Provider):
+        id = name
+        attachments = {"image/*": 1000}  # noqa: RUF012
+        attachment_urls = False
+
+    Some.capabilities = Capabilities(**capabilities)
+    return Some(ProviderConfig(name))
+
+
+# --- kept -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("entry", TURN)
+def test_what_is_kept_comes_back_as_it_was(entry: Entry) -> None:
+    assert read_entry(json.loads(json.dumps(entry_document(entry)))) == entry
+
+
+def test_a_document_says_what_a_reader_wants_to_know() -> None:
+    document: dict[str, Any] = entry_document(CALLED)
+    assert (document["role"], document["content"], document["model"]) == ("assistant", "I look.", "claude")
+    assert document["parts"][2] == {
+        "type": "tool_call", "id": "call_1", "name": "now", "arguments": '{"zone": "UTC"}',
+        "opaque": {"signature": "s1"},
+    }  # fmt: skip
+    assert document["usage"]["total_tokens"] == 7
+
+
+def test_as_markdown_a_conversation_can_be_read() -> None:
+    assert as_markdown("cats", [TURN]) == (
+        "# cats\n\n"
+        "## You\n\nWhat is this?\n\n*attached: cat.png*\n\n"
+        '## anthropic/claude\n\nI look.\n\n*calls* `now` `{"zone": "UTC"}`\n\n'
+        "## Tools\n\n`now`:\n\n```\n12:00\n```\n\n"
+        "## anthropic/claude\n\nA cat at noon.\n"
+    )
+
+
+def test_a_result_with_a_fence_in_it_does_not_leave_its_own() -> None:
+    turn = (Entry(Message("tool", (ToolResult("1", "cat", "```\nx\n```"),)), 1.0),)
+    assert "````\n```\nx\n```\n````" in as_markdown("n", [turn])
+
+
+# --- sent -----------------------------------------------------------------------------------------
+
+
+def test_the_provider_that_gave_an_answer_gets_all_of_it_back() -> None:
+    sent = to_send([TURN], provider("anthropic", tools=True, vision=True))
+    assert sent == tuple(entry.message for entry in TURN)
+
+
+def test_another_provider_gets_no_thinking_and_no_signatures() -> None:
+    sent = to_send([TURN], provider("openai", tools=True, vision=True))
+    assert sent[1].parts == (Text("I look."), ToolCall("call_1", "now", '{"zone": "UTC"}'))
+    assert sent[2] == RAN.message
+
+
+def test_who_has_no_tools_and_no_eyes_is_told_in_words() -> None:
+    sent = to_send([TURN], provider("small"))
+    assert [each.role for each in sent] == ["user", "assistant", "user", "assistant"]
+    assert sent[0].text == "What is this? [attached: cat.png]"
+    assert sent[1].text == 'I look.[called now with {"zone": "UTC"}]'
+    assert sent[2].text == "[now answered: 12:00\n]"
+    assert not [part for each in sent for part in each.parts if not isinstance(part, Text)]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        Attachment("audio/wav", b"1"),
+        Attachment("image/png", b"1" * 1001),
+        Attachment("image/png", url="http://h/x.png"),
+    ],
+)
+def test_an_attachment_that_is_not_taken_is_named(part: Attachment) -> None:
+    (sent,) = to_send([(Entry(Message("user", (part,)), 1.0),)], provider("p", vision=True))
+    assert sent.text.startswith("[attached: ")
+
+
+def test_the_last_system_prompt_holds_and_comes_first() -> None:
+    turns = [
+        (Entry(message("system", "old"), 1.0), Entry(message("user", "a"), 1.0), Entry(message("assistant", "b"), 1.0)),
+        (Entry(message("system", "new"), 2.0), Entry(message("user", "c"), 2.0)),
+    ]
+    assert [(each.role, each.text) for each in to_send(turns, provider("p"))] == [
+        ("system", "new"), ("user", "a"), ("assistant", "b"), ("user", "c"),
+    ]  # fmt: skip
+
+
+def test_roles_take_turns_also_where_an_answer_is_missing() -> None:
+    turns = [(Entry(message("user", "a"), 1.0),), (Entry(message("user", "b"), 2.0),)]
+    (sent,) = to_send(turns, provider("p"))
+    assert sent.text == "a\n\nb"
