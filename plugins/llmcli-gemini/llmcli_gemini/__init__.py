@@ -8,6 +8,7 @@ are named where their bugs are avoided. No live service was asked.
 
 import re
 from collections.abc import Mapping
+from typing import ClassVar
 from urllib.parse import quote, urlencode
 
 from llmcli.errors import Busy, LlmError, ProviderFailed, RequestRejected, UsageError
@@ -16,6 +17,15 @@ from llmcli.provider import ApiKey, Capabilities, HTTPProvider, Reader, json_req
 from llmcli.types import ChatRequest, HttpRequest, Json, Model, ModelPage
 
 from llmcli_gemini.contents import SIGNATURE, turns, vouched
+from llmcli_gemini.controls import (
+    FORM,
+    always_thinks,
+    form,
+    form_in_words,
+    refuses_form,
+    thinking_config,
+    tool_fields,
+)
 from llmcli_gemini.reader import GeminiReader, objects
 from llmcli_gemini.sse import GeminiSSE
 
@@ -40,6 +50,14 @@ _TOP_LEVEL = frozenset(
     }
 )
 _THINKING = frozenset({"includeThoughts", "thinkingBudget", "thinkingLevel"})
+_HOW_MUCH = _THINKING - {"includeThoughts"}  # of which a request may have one only
+
+# Bytes. A request may have 100 MB, and 50 of them in documents; base64 makes four of three.
+_MOST = 100 * 10**6 * 3 // 4
+_MOST_OF_A_DOCUMENT = 50 * 10**6 * 3 // 4
+_IMAGES = ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif")
+_SOUNDS = ("audio/wav", "audio/mpeg", "audio/mp3", "audio/aiff", "audio/aac", "audio/ogg", "audio/flac")
+_FILMS = ("video/mp4", "video/mpeg", "video/quicktime", "video/webm", "video/3gpp")
 
 _VERSION = re.compile(r"/v\d\w*(?:/|$)")
 _PASTED = re.compile(r"/(?:openai|models)(?:/.*)?$")
@@ -63,12 +81,18 @@ class Gemini(HTTPProvider):
         placeholder="AIza...",
         hint="https://aistudio.google.com/app/apikey",
     )
-    capabilities = Capabilities(thinking=True, tools=True)
+    capabilities = Capabilities(thinking=True, vision=True, tools=True, schema=True)
+    attachments: ClassVar[Mapping[str, int]] = {
+        **dict.fromkeys((*_IMAGES, *_SOUNDS, *_FILMS), _MOST),
+        "application/pdf": _MOST_OF_A_DOCUMENT,
+    }
+    attachment_urls = True
     known_models = ("gemini-flash-latest", "gemini-pro-latest", "gemini-flash-lite-latest", "gemini-3.8-flash")
     quirks = (
         "--option goes into generationConfig, except " + ", ".join(sorted(_TOP_LEVEL)),
-        "thinking is shown only with --option includeThoughts=true",
-        "Gemini 3 and later take --option thinkingLevel=LOW, Gemini 2.5 takes --option thinkingBudget=0; never both",
+        "thinking is shown only with --thinking or --option includeThoughts=true",
+        "--thinking is a budget for Gemini 2.5, and for later ones a level, which a number of tokens becomes too",
+        "many models cannot be kept from thinking; --thinking off makes those of Gemini 3 think as little as they can",
         "thinking counts against --max-tokens, so a small limit may leave no text",
         "the default model is an alias, which Google moves to its newest Flash",
     )
@@ -96,14 +120,18 @@ class Gemini(HTTPProvider):
         body: dict[str, Json] = {
             "contents": [{"role": role, "parts": [*parts]} for role, parts in self._turns(request)],
         }
-        system = [message.text for message in request.messages if message.role == "system" and message.text]
-        if system:
+        system = [message.text for message in request.messages if message.role == "system"]
+        if system := [text for text in (*system, form_in_words(request)) if text]:
             body["systemInstruction"] = {"parts": [{"text": text} for text in system]}
+        body |= tool_fields(request)
         config: dict[str, Json] = {
             name: value for ours, name in _SETTINGS.items() if (value := getattr(request, ours)) is not None
         }
         if request.stop:
             config["stopSequences"] = list(request.stop)
+        if thinking := thinking_config(request):
+            config["thinkingConfig"] = thinking
+        config |= form(request)
         method = "streamGenerateContent?alt=sse" if stream else "generateContent"
         url = self.url(f"/{_resource(request.model)}:{method}")
         return json_request(url, _with_options(body, config, request.options), stream=stream)
@@ -116,11 +144,15 @@ class Gemini(HTTPProvider):
         return [(role, vouched(parts)) for role, parts in conversation]
 
     def adapt(self, request: ChatRequest, error: LlmError) -> ChatRequest | None:
-        """The same request without signatures, where those of another model or another key were refused."""
-        refused = isinstance(error, RequestRejected) and _REFUSED_SIGNATURE.search(error.message)
-        if not refused or SIGNATURE in request.without:
+        """
+        The same request without signatures, where those of another model or another key were refused; or with the form
+        of the answer in words, where the model has no field for it, or not beside functions.
+        """
+        if not isinstance(error, RequestRejected):
             return None
-        return request._replace(without=request.without | {SIGNATURE})
+        if _REFUSED_SIGNATURE.search(error.message) and SIGNATURE not in request.without:
+            return request._replace(without=request.without | {SIGNATURE})
+        return request._replace(without=request.without | {FORM}) if refuses_form(request, error.message) else None
 
     # --- the answer ---
 
@@ -137,6 +169,8 @@ class Gemini(HTTPProvider):
         error = super().read_error(status, headers, body)
         if isinstance(error, Busy) and error.retry_after is None:
             error.retry_after = _wait(decode_body(body))
+        if type(error) is RequestRejected and always_thinks(error.message):
+            error.hint = "the model always thinks: leave --thinking off out, or say --thinking low"
         return error
 
     # --- models ---
@@ -165,7 +199,7 @@ def _resource(model: str) -> str:
 def _with_options(body: dict[str, Json], config: dict[str, Json], options: Mapping[str, Json]) -> dict[str, Json]:
     """
     The request with each option in its place. Names may have underscores for capitals, which the API takes too, or be
-    those of our settings.
+    those of our settings. Tools of Google's stand beside functions, and do not put them out.
     """
     top: dict[str, Json] = {}
     thinking: dict[str, Json] = {}
@@ -179,7 +213,15 @@ def _with_options(body: dict[str, Json], config: dict[str, Json], options: Mappi
             config[_SETTINGS.get(given, given)] = value
     config |= as_object(top.pop("generationConfig", None))
     if thinking:
-        config["thinkingConfig"] = {**as_object(config.get("thinkingConfig")), **thinking}
+        ours = as_object(config.get("thinkingConfig"))
+        if thinking.keys() & _HOW_MUCH:
+            ours = {name: value for name, value in ours.items() if name not in _HOW_MUCH}
+        config["thinkingConfig"] = {**ours, **thinking}
+    functions, others = body.get("tools"), top.get("tools")
+    if isinstance(functions, list) and isinstance(others, list):
+        top["tools"] = [*functions, *others]
+    if isinstance(top.get("toolConfig"), dict):
+        top["toolConfig"] = {**as_object(body.get("toolConfig")), **as_object(top["toolConfig"])}
     return {**body, **({"generationConfig": config} if config else {}), **top}
 
 

@@ -9,19 +9,25 @@ function call without (BerriAI/litellm#16893). `reader` puts what it needs for t
 - behind signed text stands `Thinking` without text, that tells how many of the characters before it were signed: the
   pieces of a stream are joined to one text, but a signed part must never be joined with an unsigned one;
 - a part of any other kind (code that was executed, a tool that Google called) is kept whole, in the same way.
+
+The turn behind a function call begins with a response to each call of it, neither more nor less
+(lastmile-ai/mcp-agent#281).
 """
 
-from collections.abc import Iterable, Mapping
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from llmcli.framing import as_text, parse_object
-from llmcli.types import Json, Message, Part, Text, Thinking, ToolCall
+from llmcli.types import Attachment, Json, Message, Part, Text, Thinking, ToolCall, ToolResult
 
 SIGNATURE = "thoughtSignature"
 OWN_ID = "gemini_call_"  # the beginning of the ids that we give to calls that came without
 
 # What Google documents for calls that no Gemini made, which therefore nobody signed (pipecat-ai/pipecat#5809).
 _PLACEHOLDER = "skip_thought_signature_validator"
+
+_NOT_CALLED = ToolResult("", "", "the function was not called", failed=True)
 
 
 def turns(messages: Iterable[Message], *, signed: bool = True) -> list[tuple[str, list[dict[str, Json]]]]:
@@ -30,9 +36,12 @@ def turns(messages: Iterable[Message], *, signed: bool = True) -> list[tuple[str
     one turn, with all their parts side by side; what says nothing is left out.
     """
     taken: list[tuple[str, list[dict[str, Json]]]] = []
+    calls: list[ToolCall] = []  # of the turn before
     spoken = (message for message in messages if message.role != "system")
     for role, run in groupby(spoken, key=_speaker):
-        parts = _parts(part for message in run for part in message.parts)
+        said = [part for message in run for part in message.parts]
+        parts = [*_responses(calls, said), *_parts(said)]
+        calls = [part for part in said if isinstance(part, ToolCall)]
         if parts := parts if signed else _without_signatures(parts):
             if taken and taken[-1][0] == role:
                 taken[-1][1].extend(parts)
@@ -66,6 +75,8 @@ def _parts(parts: Iterable[Part]) -> list[dict[str, Json]]:
                 written.append({"text": text})
             case ToolCall():
                 written.append(_call(part))
+            case Attachment():
+                written.append(_attachment(part))
             case Thinking(_, {"part": dict(whole)}):
                 written.append(whole)
             case Thinking(text, {"thought": True}):
@@ -78,14 +89,42 @@ def _parts(parts: Iterable[Part]) -> list[dict[str, Json]]:
 def _call(call: ToolCall) -> dict[str, Json]:
     """The arguments as the object that the API requires; what is none goes back inside one."""
     arguments = parse_object(call.arguments)
-    function: dict[str, Json] = {
-        "name": call.name,
-        "args": {"arguments": call.arguments} if arguments is None else arguments,
-    }
-    if not call.id.startswith(OWN_ID):
-        function["id"] = call.id
+    function = _named(call, "args", {"arguments": call.arguments} if arguments is None else arguments)
     signature = as_text(call.opaque.get(SIGNATURE))
     return {"functionCall": function, **({SIGNATURE: signature} if signature else {})}
+
+
+def _named(call: ToolCall, field: str, value: dict[str, Json]) -> dict[str, Json]:
+    """A call, or the response to it, with the id that Gemini gave it, if it gave one."""
+    function: dict[str, Json] = {"name": call.name, field: value}
+    return function if call.id.startswith(OWN_ID) else {**function, "id": call.id}
+
+
+def _responses(calls: Sequence[ToolCall], said: Sequence[Part]) -> list[dict[str, Json]]:
+    """
+    A response to each call, in their order; two calls may have one id. A call whose result is missing, because the
+    conversation went on without it, has one all the same.
+    """
+    results = [part for part in said if isinstance(part, ToolResult)]
+    written = []
+    for call in calls:
+        result = next((each for each in results if each.id == call.id), _NOT_CALLED)
+        if result is not _NOT_CALLED:
+            results.remove(result)
+        written.append(_response(call, result))
+    return written + [_response(ToolCall(result.id, result.name), result) for result in results]
+
+
+def _response(call: ToolCall, result: ToolResult) -> dict[str, Json]:
+    """What came of a call stays one text: as an object, its own keys could be taken for Gemini's (vercel/ai#14369)."""
+    said: dict[str, Json] = {"error" if result.failed else "output": result.content}
+    return {"functionResponse": _named(call, "response", said)}
+
+
+def _attachment(part: Attachment) -> dict[str, Json]:
+    if part.url:
+        return {"fileData": {"mimeType": part.media_type, "fileUri": part.url}}
+    return {"inlineData": {"mimeType": part.media_type, "data": b64encode(part.data).decode()}}
 
 
 def _sign(written: list[dict[str, Json]], signature: str, characters: int) -> None:
