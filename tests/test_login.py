@@ -96,6 +96,19 @@ def test_a_key_is_typed_unseen(llmcli: Program, openai: Server) -> None:
     assert kept(llmcli).read_text() == f"{KEY}\n"
 
 
+def test_a_provider_of_the_configuration_is_called_by_its_id(llmcli: Program, serve: Serve) -> None:
+    url = serve(answers(200, {"data": [{"id": "m"}]})).url
+    llmcli.configure(f'[providers.work]\nadapter = "openai-compatible"\nbase_url = "{url}"\n')
+
+    with talking_to(llmcli, "providers", "login", "work", "--no-test") as session:
+        session.until("API key for work")
+        session.type(f"{KEY}\r")
+        done = session.ended()
+
+    assert done.status == 0
+    assert b"the key of work was not tried" in done.out
+
+
 @pytest.mark.parametrize(("typed", "status"), [("\x03", 130), ("\x04", 2)])
 def test_who_thinks_better_of_it_leaves_the_terminal_as_it_was(
     llmcli: Program, openai: Server, typed: str, status: int
@@ -389,7 +402,8 @@ def test_the_first_run_offers_what_is_there(llmcli: Program) -> None:
         assert "anthropic: " in shown
         assert "sk-ant" not in shown
         number = next(line for line in shown.splitlines() if "anthropic: " in line).split()[0]
-        session.type(f"{number}\r")
+        session.until("Its number or its id [1]: ")
+        session.type(f"{number}\r" if number != "1" else "\r")
         session.until("Ask anthropic when no model is named? [Y/n]: ")
         session.type("n\r")
         done = session.ended()

@@ -67,10 +67,10 @@ def _login(provider_id: str, arguments: Arguments, settings: Config, world: Worl
     if not _takes_a_key(provider_id, settings, world):
         raise UsageError(f"{provider_id} takes no key", hint=f'llmcli chat -m {provider_id} "hello"')
     declared = declared_key(cls, provider_setup(settings, provider_id, cls, world.env).api_key)
-    secret = keys.checked(_taken(cls, declared, arguments, world), declared)
+    secret = keys.checked(_taken(_name(provider_id, cls), declared, arguments, world), declared)
     world.redactor.add(secret.value)
     ready = make_ready(provider_id, settings, world, key=secret)
-    said = [_tried(ready, world) if arguments.test else f"the key of {cls.name} was not tried"]
+    said = [_tried(ready, world) if arguments.test else f"the key of {_name(provider_id, cls)} was not tried"]
     said += keep(provider_id, secret, world, command=arguments.key_command, keyring=arguments.keyring)
     first = what_holds(provider_id, world, arguments.config, no_config=arguments.no_config)
     if first is not None and first.kind == "environment":
@@ -94,7 +94,12 @@ def _next_steps(provider_id: str) -> str:
 # --- taking it ------------------------------------------------------------------------------------
 
 
-def _taken(cls: type[Provider], declared: ApiKey, arguments: Arguments, world: World) -> Secret:
+def _name(provider_id: str, cls: type[Provider]) -> str:
+    """What a person calls a provider: one of the configuration by its id, of which its class knows nothing."""
+    return cls.name if provider_id == cls.id else provider_id
+
+
+def _taken(name: str, declared: ApiKey, arguments: Arguments, world: World) -> Secret:
     if arguments.key_command is not None:
         return Secret(keys.run_key_command(arguments.key_command), "the command")
     if arguments.key_file is not None:
@@ -103,7 +108,7 @@ def _taken(cls: type[Provider], declared: ApiKey, arguments: Arguments, world: W
         if declared.hint:
             world.note(f"get one at {declared.hint}" if declared.hint.startswith("http") else declared.hint)
         example = f" ({declared.placeholder})" if declared.placeholder else ""
-        return Secret(ask_unseen(world, f"{declared.label} for {cls.name}{example}"), "the terminal")
+        return Secret(ask_unseen(world, f"{declared.label} for {name}{example}"), "the terminal")
     if world.stdin is None or world.is_tty(world.stdin):
         raise UsageError("there is nobody to ask for the key", hint="put it on stdin, or say --key-file FILE")
     return Secret(_from_stdin(world.stdin), "stdin")
@@ -137,17 +142,17 @@ def _tried(ready: Ready, world: World) -> str:
 
 def _answered(ready: Ready, call: Call) -> str:
     """Ask the cheapest question whose answer depends on the key: the list of models, else for a few tokens."""
-    provider = ready.provider
+    provider, name = ready.provider, _name(ready.provider.config.id, type(ready.provider))
     listing = provider.models_request() if isinstance(provider, HTTPProvider) and provider.models_need_key else None
     if isinstance(provider, HTTPProvider) and listing is not None:
         count = len(provider.read_models(parse_json(perform(provider, listing, call))).models)
-        return f"{provider.name} accepts the key, and lists {count} models"
+        return f"{name} accepts the key, and lists {count} models"
     model = provider.default_model
     if model is None:
-        return f"the key was not tried: without a default model there is nothing to ask {provider.name} that needs it"
+        return f"the key was not tried: without a default model there is nothing to ask {name} that needs it"
     with closing(answer(provider, greeting(provider, model), call)) as events:
         next(events)
-    return f"{provider.name} accepts the key: {model} answers"
+    return f"{name} accepts the key: {model} answers"
 
 
 # --- a first run ----------------------------------------------------------------------------------
@@ -186,7 +191,8 @@ def _chosen(found: Sequence[Found], settings: Config, world: World) -> Found:
             near = nearest(said, known)
             raise UsageError(f"there is no {said!r}", hint=f"did you mean {near}?" if near else None)
 
-    said = ask(world, "Which provider? Its number or its id" if found else "Which provider? Its id", check=check)
+    question, default = ("Which provider? Its number or its id", "1") if found else ("Which provider? Its id", "")
+    said = ask(world, question, default, check)
     if said.isdecimal():
         return found[int(said) - 1]
     if there := next((each for each in found if each.provider_id == said), None):
