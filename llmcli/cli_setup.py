@@ -241,7 +241,7 @@ def providers_login(
     key_file: Annotated[str | None, typer.Option(metavar="FILE", help="Take the key from FILE; it is copied.")] = None,
     key_command: Annotated[str | None, typer.Option(metavar="COMMAND", help="Have COMMAND print the key, each time that it is needed.")] = None,
     keyring: Annotated[bool, typer.Option("--keyring", help="Keep the key in the system's keyring (needs llmcli[keyring]) and not in a file.")] = False,
-    test: Annotated[bool, typer.Option("--test/--no-test", help="Try the key with one cheap request before it is kept (the default).")] = True,
+    test: Annotated[bool, typer.Option("--test/--no-test", show_default=False, help="Try the key with one cheap request before it is kept (the default).")] = True,
     config: Config = None,
     no_config: NoConfig = False,
 ) -> None:  # fmt: skip
