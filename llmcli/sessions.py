@@ -110,7 +110,7 @@ class Sessions:
 
     def add(self, name: str, turns: Sequence[Turn], *, model: str | None, now: float) -> None:
         """Add what was said, and begin the conversation if need be."""
-        rows = [json.dumps([entry_document(entry) for entry in turn], ensure_ascii=False) for turn in turns]
+        rows = [_as_text(turn) for turn in turns]
         with self._blamed(OutputFailed, "keep the session in"), self._transaction():
             self._db.execute(
                 "INSERT INTO sessions (name, model, created, used) VALUES (?, ?, ?, ?) "
@@ -122,12 +122,12 @@ class Sessions:
                 [(row, name) for row in rows],
             )
 
-    def forget_last_turn(self, name: str) -> None:
-        """Take back the last thing that was said in it."""
+    def forget(self, name: str, turn: Turn) -> None:
+        """Take back what was said in it, if it is still there; what others said since stays."""
         with self._blamed(OutputFailed, "change"), self._transaction():
             self._db.execute(
                 "DELETE FROM turns WHERE id = (SELECT max(turns.id) FROM turns JOIN sessions "
-                "ON session = sessions.id WHERE name = ?)", (name,)
+                "ON session = sessions.id WHERE name = ? AND entries = ?)", (name, _as_text(turn))
             )  # fmt: skip
 
     def delete(self, name: str) -> bool:
@@ -181,3 +181,7 @@ class Sessions:
             passing = isinstance(exc, sqlite3.OperationalError)  # locked, full, read-only: the file is as it should be
             hint = None if passing else "moved away, it is kept, and another is begun"
             raise kind(f"cannot {what} {self._path}: {exc}", hint=hint) from exc
+
+
+def _as_text(turn: Turn) -> str:
+    return json.dumps([entry_document(entry) for entry in turn])

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from llmcli.output import usage_document
 from llmcli.provider import Provider
-from llmcli.types import NOTHING, Attachment, Json, Message, Part, Text, Thinking, ToolCall, ToolResult, Usage
+from llmcli.types import NOTHING, Attachment, Json, Message, Part, Text, Thinking, ToolCall, ToolResult, Usage, message
 
 
 class Entry(NamedTuple):
@@ -143,10 +143,17 @@ def to_send(turns: Iterable[Turn], provider: Provider) -> tuple[Message, ...]:
     (thinking, signatures) goes back to that one alone; tool calls, results and attachments become text where they are
     not taken. The last system prompt holds, and comes first.
     """
-    entries = [entry for turn in turns for entry in turn]
-    system = [entry.message for entry in entries if entry.message.role == "system"][-1:]
-    sent = [_sent(entry, provider) for entry in entries if entry.message.role != "system"]
-    return (*system, *_joined(message for message in sent if message.parts))
+    turns = tuple(turns)
+    system = system_prompt(turns)
+    sent = [_sent(entry, provider) for turn in turns for entry in turn if entry.message.role != "system"]
+    opening = (message("system", system),) if system else ()
+    return (*opening, *_joined(each for each in sent if each.parts))
+
+
+def system_prompt(turns: Iterable[Turn]) -> str:
+    """The system prompt that holds at the end of a conversation; empty where there is none."""
+    said = [entry.message.text for turn in turns for entry in turn if entry.message.role == "system"]
+    return said[-1] if said else ""
 
 
 def _sent(entry: Entry, provider: Provider) -> Message:
@@ -183,13 +190,13 @@ def _takes(provider: Provider, part: Attachment) -> bool:
 def _joined(messages: Iterable[Message]) -> Iterator[Message]:
     """Two messages of a person that follow one another are one: APIs want the roles to take turns."""
     last: Message | None = None
-    for message in messages:
-        if last is not None and last.role == message.role == "user":
-            last = Message("user", (*_apart(last.parts), *message.parts))
+    for each in messages:
+        if last is not None and last.role == each.role == "user":
+            last = Message("user", (*_apart(last.parts), *each.parts))
             continue
         if last is not None:
             yield last
-        last = message
+        last = each
     if last is not None:
         yield last
 

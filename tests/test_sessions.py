@@ -58,11 +58,18 @@ def test_a_session_that_does_not_exist_is_empty(sessions: Sessions) -> None:
     assert sessions.delete("none") is False
 
 
-def test_the_last_turn_can_be_taken_back(sessions: Sessions) -> None:
-    sessions.add("a", [turn("one"), turn("two")], model=None, now=1.0)
-    sessions.add("b", [turn("other")], model=None, now=1.0)
-    sessions.forget_last_turn("a")
-    assert (questions(sessions, "a"), questions(sessions, "b")) == (["one"], ["other"])
+def test_a_turn_can_be_taken_back_and_what_others_said_since_stays(sessions: Sessions) -> None:
+    sessions.add("a", [turn("one"), turn("two"), turn("by somebody else")], model=None, now=1.0)
+    sessions.add("b", [turn("two")], model=None, now=1.0)
+    sessions.forget("a", turn("two"))
+    sessions.forget("a", turn("never said"))
+    assert (questions(sessions, "a"), questions(sessions, "b")) == (["one", "by somebody else"], ["two"])
+
+
+def test_of_two_that_say_the_same_the_last_is_taken_back(sessions: Sessions) -> None:
+    sessions.add("a", [turn("one"), turn("two"), turn("one")], model=None, now=1.0)
+    sessions.forget("a", turn("one"))
+    assert questions(sessions, "a") == ["one", "two"]
 
 
 def test_of_what_is_deleted_nothing_is_left_in_any_file(sessions: Sessions, path: str) -> None:
