@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 from urllib.parse import urlencode
 
-from llmcli.errors import ConfigurationError, ProviderFailed, UsageError
+from llmcli.errors import ConfigurationError, LlmError, ProviderFailed, RequestRejected, UsageError
 from llmcli.framing import SSE, Framing, JsonLines, as_object, as_text
 from llmcli.provider import (
     ApiKey,
@@ -21,14 +21,16 @@ from llmcli.provider import (
     json_request,
     with_headers,
 )
-from llmcli.types import ChatRequest, HttpRequest, Json, Message, Model, ModelPage, ProviderConfig
+from llmcli.types import ChatRequest, HttpRequest, Json, Message, Model, ModelPage, ProviderConfig, message
 
 from llmcli_cohere import v1, v2
+from llmcli_cohere.form import in_words, response_format
 from llmcli_cohere.reading import whole_number
 
 __all__ = ["Cohere"]
 
 _MOST_STOPS = 5
+_LARGEST_IMAGE = 20 * 10**6 * 3 // 4  # bytes, of which base64 makes the 20 MB that a request may have of images
 _SETTINGS = {"max_tokens": "max_tokens", "temperature": "temperature", "top_p": "p", "seed": "seed"}
 _CAPABILITIES = {"json_schema": "schema"}  # Cohere's word that is not ours
 
@@ -38,15 +40,38 @@ class _Version(NamedTuple):
 
     path: str
     conversation: Callable[[Sequence[Message]], dict[str, Json]]
-    check: Callable[[Sequence[Message]], None]
+    controls: Callable[[ChatRequest], dict[str, Json]]
+    check: Callable[[ChatRequest], None]
+    schema_key: str
+    images: bool
     framing: Callable[[], Framing]
     reader: Callable[[], Reader]
     stream_type: str
 
 
 _VERSIONS: Mapping[str, _Version] = {
-    "v2": _Version("/v2/chat", v2.conversation, v2.check, SSE, v2.AnswerReader, "text/event-stream"),
-    "v1": _Version("/v1/chat", v1.conversation, v1.check, JsonLines, v1.AnswerReader, "application/stream+json"),
+    "v2": _Version(
+        "/v2/chat",
+        v2.conversation,
+        v2.controls,
+        v2.check,
+        schema_key="json_schema",
+        images=True,
+        framing=SSE,
+        reader=v2.AnswerReader,
+        stream_type="text/event-stream",
+    ),
+    "v1": _Version(
+        "/v1/chat",
+        v1.conversation,
+        v1.controls,
+        v1.check,
+        schema_key="schema",
+        images=False,
+        framing=JsonLines,
+        reader=v1.AnswerReader,
+        stream_type="application/stream+json",
+    ),
 }
 
 
@@ -67,7 +92,11 @@ class Cohere(HTTPProvider):
         placeholder="",
         hint="https://dashboard.cohere.com/api-keys; a trial key is free",
     )
-    capabilities = Capabilities(thinking=True, tools=True)
+    capabilities = Capabilities(thinking=True, vision=True, tools=True, schema=True)
+    attachments: ClassVar[Mapping[str, int]] = dict.fromkeys(
+        ("image/png", "image/jpeg", "image/webp", "image/gif"), _LARGEST_IMAGE
+    )
+    attachment_urls = True
     settings: ClassVar[Mapping[str, Setting]] = {
         "max_tokens": Setting(min=1),
         "temperature": Setting(min=0, max=1, default=0.3),
@@ -89,7 +118,9 @@ class Cohere(HTTPProvider):
     quirks = (
         "the temperature goes to 1, not to 2, and --top-p from 0.01 to 0.99; it is sent as `p`",
         f"at most {_MOST_STOPS} stop texts",
-        'reasoning models think unless --option thinking={"type":"disabled"} says otherwise',
+        "reasoning models think unless --thinking off says otherwise",
+        "a schema with alternatives, one beside tools, and one of anything but an object is asked for in words",
+        "only the vision models take images, and version 1 of the API takes none",
         "the plan that comes with tool calls (tool_plan) is shown as thinking, and goes back with them",
         "tokens are what the model read and wrote; what is billed (less) stands in the metadata as billed_units",
         "a base URL that ends in /v1 means version 1 of the API: one message with its history, and JSON lines",
@@ -98,6 +129,8 @@ class Cohere(HTTPProvider):
     def __init__(self, config: ProviderConfig) -> None:
         super().__init__(config)
         self._version = _VERSIONS[_version_name(config)]
+        if not self._version.images:
+            self.capabilities = self.capabilities._replace(vision=False)
 
     @classmethod
     def resolve_base_url(cls, url: str) -> str:
@@ -108,21 +141,29 @@ class Cohere(HTTPProvider):
     # --- the request ---
 
     def check(self, request: ChatRequest) -> None:
-        """See `Provider.check`. Raises `UsageError` for too many stop texts and what v1 cannot take as a question."""
+        """See `Provider.check`. Raises `UsageError` for too many stop texts, and for what v1 cannot be asked."""
         super().check(request)
         if len(request.stop) > _MOST_STOPS:
             raise UsageError(f"{self.config.id} takes at most {_MOST_STOPS} stop texts, and not {len(request.stop)}")
-        self._version.check(request.messages)
+        self._version.check(request)
 
     def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
         """`POST /v2/chat` or `POST /v1/chat`. `stream` is always said, as the SDK does."""
-        body: dict[str, Json] = {"model": request.model, **self._version.conversation(request.messages)}
+        body: dict[str, Json] = {"model": request.model, **self._version.conversation(_instructed(request))}
         body |= {name: value for ours, name in _SETTINGS.items() if (value := getattr(request, ours)) is not None}
         if request.stop:
             body["stop_sequences"] = list(request.stop)
+        body |= self._version.controls(request) | response_format(request, self._version.schema_key)
         body["stream"] = stream
         sent = json_request(self.url(self._version.path), {**body, **request.options}, stream=stream)
         return with_headers(sent, {"Accept": self._version.stream_type}) if stream else sent
+
+    def adapt(self, request: ChatRequest, error: LlmError) -> ChatRequest | None:
+        """The same request without a word on thinking, where a model that never thinks is told not to."""
+        never = isinstance(error, RequestRejected) and "thinking" in error.message.lower()
+        if not never or request.thinking not in ("off", 0) or "thinking" in request.without:
+            return None
+        return request._replace(without=request.without | {"thinking"})
 
     # --- the answer ---
 
@@ -149,6 +190,15 @@ class Cohere(HTTPProvider):
             raise ProviderFailed("the list of models has no models")
         models = tuple(_model(entry) for entry in map(as_object, listed or ()) if entry.get("name"))
         return ModelPage(models, next=as_text(page.get("next_page_token")) or None)
+
+
+def _instructed(request: ChatRequest) -> tuple[Message, ...]:
+    """The conversation, with what the answer has to look like where only words can say it."""
+    words = in_words(request)
+    if not words:
+        return request.messages
+    place = next((at for at, each in enumerate(request.messages) if each.role != "system"), len(request.messages))
+    return (*request.messages[:place], message("system", words), *request.messages[place:])
 
 
 def _version_name(config: ProviderConfig) -> str:

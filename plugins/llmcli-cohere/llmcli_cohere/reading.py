@@ -2,7 +2,7 @@
 What the answers of both versions of the API share: why the model stopped, what it used, and the order of events.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from llmcli.framing import as_object, as_text
@@ -20,10 +20,13 @@ from llmcli.types import (
     ThinkingDelta,
     ThinkingEnd,
     ToolCall,
+    ToolResult,
     Usage,
 )
 
 Kind: TypeAlias = Literal["thinking", "tool_plan"]
+
+_NOT_CALLED = ToolResult("", "", "the tool was not called", failed=True)
 
 _FINISH: Mapping[str, FinishReason] = {
     "COMPLETE": "stop",
@@ -117,6 +120,21 @@ def plan_of(message: Message) -> str:
 def tool_calls_of(message: Message) -> list[ToolCall]:
     """The calls of an earlier answer."""
     return [part for part in message.parts if isinstance(part, ToolCall)]
+
+
+def results_of(calls: Sequence[ToolCall], message: Message) -> list[tuple[ToolCall, ToolResult]]:
+    """
+    What came of each call, in their order; two calls may have one id. Both versions want a result for every call, so
+    one that is missing, because the conversation went on without it, is made.
+    """
+    results = [part for part in message.parts if isinstance(part, ToolResult)]
+    found = []
+    for call in calls:
+        result = next((each for each in results if each.id == call.id), _NOT_CALLED)
+        if result is not _NOT_CALLED:
+            results.remove(result)
+        found.append((call, result))
+    return found + [(ToolCall(result.id, result.name), result) for result in results]
 
 
 def _usage(counted: Mapping[str, Json]) -> Iterator[Usage]:

@@ -5,27 +5,39 @@ Version 1: one `message` with its `chat_history` and a `preamble`; a stream of J
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
+from typing import Any
 
-from llmcli.errors import ProviderFailed, UsageError
+from llmcli.errors import ProviderFailed, RequestRejected, UsageError
 from llmcli.framing import Record, as_object, as_text, parse_json, parse_object
-from llmcli.types import Event, Json, Message, Metadata, ToolCall, ToolCallDelta
+from llmcli.types import ChatRequest, Event, Json, Message, Metadata, Tool, ToolCall, ToolCallDelta, ToolResult
 
-from llmcli_cohere.reading import CohereReader, plan_of, raise_reported, tool_calls_of
+from llmcli_cohere.reading import CohereReader, plan_of, raise_reported, results_of, tool_calls_of
 
 _ROLES = {"user": "USER", "assistant": "CHATBOT", "system": "SYSTEM", "tool": "TOOL"}
+_TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "array": "list", "object": "dict"}
 _FACTS = ("search_queries", "search_results", "documents")  # of an answer that looked things up
 
 
 # --- our messages -> their message and its history ------------------------------------------------
 
 
-def check(messages: Sequence[Message]) -> None:
-    """Raises `UsageError` unless the conversation ends with the user, whose last turn is the `message`."""
-    if not messages or messages[-1].role != "user":
+def check(request: ChatRequest) -> None:
+    """
+    Raises `UsageError` unless the conversation ends with the user, whose last turn is the `message`, or with what came
+    of tool calls; and `RequestRejected` for what this version has no field for.
+    """
+    messages = request.messages
+    if not messages or not (messages[-1].role == "user" or _has_results(messages[-1])):
         raise UsageError(
             "version 1 of Cohere's API takes only a conversation that ends with something that the user says",
             hint='api = "v2" takes any',
         )
+    if request.tools and request.tool_choice not in (None, "auto", "none"):
+        raise RequestRejected(
+            "version 1 of Cohere's API leaves it to the model whether a tool is called", hint='api = "v2" does not'
+        )
+    if request.thinking not in (None, "off"):
+        raise RequestRejected("version 1 of Cohere's API has no control over thinking", hint='api = "v2" has it')
 
 
 def conversation(messages: Sequence[Message]) -> dict[str, Json]:
@@ -34,14 +46,41 @@ def conversation(messages: Sequence[Message]) -> dict[str, Json]:
     ones keep their place in the history.
     """
     leading = list(takewhile(lambda message: message.role == "system", messages))
-    *earlier, last = messages[len(leading) :]
     said: dict[str, Json] = {}
     if preamble := "\n\n".join(message.text for message in leading if message.text.strip()):
         said["preamble"] = preamble
-    history: list[Json] = [turn for message in earlier if (turn := _turn(message))]
+    history: list[Json] = []
+    calls: list[ToolCall] = []
+    *earlier, last = messages[len(leading) :]
+    for message in earlier:
+        history += _turns(calls, message)
+        calls = calls if message.role == "system" else tool_calls_of(message)
+    results = _results(calls, last)
+    if results and not _has_results(last):
+        history.append({"role": "TOOL", "tool_results": results})
+        results = []
     if history:
         said["chat_history"] = history
-    return {**said, "message": last.text}
+    return {**said, "message": last.text, **({"tool_results": results} if results else {})}
+
+
+def _has_results(message: Message) -> bool:
+    return any(isinstance(part, ToolResult) for part in message.parts)
+
+
+def _turns(calls: Sequence[ToolCall], message: Message) -> list[Json]:
+    """The turns of the history that a message is, behind these calls: their results, and what it says itself."""
+    results = _results(calls, message) if message.role != "system" else []
+    turns: list[Json] = [{"role": "TOOL", "tool_results": results}] if results else []
+    return [*turns, turn] if (turn := _turn(message)) else turns
+
+
+def _results(calls: Sequence[ToolCall], message: Message) -> list[Json]:
+    """What came of the calls. There are no ids: a result names its call by all that the call was."""
+    return [
+        {"call": _call(call), "outputs": [{"error" if result.failed else "output": result.content}]}
+        for call, result in results_of(calls, message)
+    ]
 
 
 def _turn(message: Message) -> dict[str, Json] | None:
@@ -55,6 +94,33 @@ def _call(call: ToolCall) -> Json:
     """Version 1 knows no ids, and parameters are an object; arguments that are none are kept as they are, in one."""
     parameters = parse_object(call.arguments)
     return {"name": call.name, "parameters": {"arguments": call.arguments} if parameters is None else parameters}
+
+
+# --- tools ----------------------------------------------------------------------------------------
+
+
+def controls(request: ChatRequest) -> dict[str, Json]:
+    """The tools; those that must not be called are not told."""
+    if not request.tools or request.tool_choice == "none":
+        return {}
+    return {"tools": [_tool(tool) for tool in request.tools]}
+
+
+def _tool(tool: Tool) -> Json:
+    properties, required = tool.parameters.get("properties", {}), tool.parameters.get("required", ())
+    definitions: Json = {name: _parameter(schema, name in required) for name, schema in properties.items()}
+    return {"name": tool.name, "description": tool.description, "parameter_definitions": definitions}
+
+
+def _parameter(schema: Any, required: bool) -> Json:
+    """A parameter in the words of Python's types; what they do not say stands in its description as JSON."""
+    fields = schema if isinstance(schema, Mapping) else {}
+    said = fields.get("type", "")
+    kind = next((each for each in ([said] if isinstance(said, str) else said) if each != "null"), "")
+    more = {name: value for name, value in fields.items() if name not in ("type", "description")}
+    words = [str(fields.get("description", "")), json.dumps(more, ensure_ascii=False) if more else ""]
+    described = " ".join(word for word in words if word)
+    return {"type": _TYPES.get(kind, "str"), "required": required, **({"description": described} if described else {})}
 
 
 # --- their answer -> our events -------------------------------------------------------------------

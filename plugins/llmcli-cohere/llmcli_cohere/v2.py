@@ -3,31 +3,59 @@ Version 2: messages as roles and contents; a stream of SSE events whose name sta
 """
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from llmcli.errors import ProviderFailed
 from llmcli.framing import Record, as_object, as_text, parse_json, parse_object
-from llmcli.types import Event, Json, Message, Metadata, ToolCall, ToolCallDelta
+from llmcli.types import (
+    Attachment,
+    ChatRequest,
+    Event,
+    Json,
+    Message,
+    Metadata,
+    Text,
+    Tool,
+    ToolCall,
+    ToolCallDelta,
+    ToolResult,
+)
 
-from llmcli_cohere.reading import CohereReader, plan_of, raise_reported, thinking_of, tool_calls_of
+from llmcli_cohere.reading import CohereReader, plan_of, raise_reported, results_of, thinking_of, tool_calls_of
+
+_BUDGETS = {"low": 1024, "medium": 8192, "high": 24576}
 
 # --- our messages -> their messages ---------------------------------------------------------------
 
 
-def check(messages: Sequence[Message]) -> None:
+def check(request: ChatRequest) -> None:
     """Any conversation will do."""
 
 
 def conversation(messages: Sequence[Message]) -> dict[str, Json]:
-    """The part of the request that says what was said. The API refuses messages without content; they are left out."""
-    return {"messages": [converted for message in messages if (converted := _message(message))]}
+    """
+    The part of the request that says what was said. The API refuses messages without content; they are left out. What
+    follows a call begins with its result.
+    """
+    said: list[Json] = []
+    calls: list[ToolCall] = []
+    for message in messages:
+        if message.role != "system":
+            said += [_result(call, result) for call, result in results_of(calls, message)]
+            calls = tool_calls_of(message)
+        if converted := _message(message):
+            said.append(converted)
+    return {"messages": said}
 
 
 def _message(message: Message) -> dict[str, Json] | None:
     if calls := tool_calls_of(message):
         plan: dict[str, Json] = {"tool_plan": said} if (said := plan_of(message)) else {}
         return {"role": message.role, **plan, "tool_calls": [_call(call) for call in calls]}
+    if any(isinstance(part, Attachment) for part in message.parts):
+        return {"role": message.role, "content": [block for part in message.parts if (block := _block(part))]}
     thought, text = thinking_of(message), message.text
     if not text.strip():
         return None
@@ -39,6 +67,55 @@ def _message(message: Message) -> dict[str, Json] | None:
 
 def _call(call: ToolCall) -> Json:
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _result(call: ToolCall, result: ToolResult) -> Json:
+    """What failed is told as an object, because the API has no other word for it."""
+    content = json.dumps({"error": result.content}, ensure_ascii=False) if result.failed else result.content
+    return {"role": "tool", "tool_call_id": call.id, "content": content}
+
+
+def _block(part: object) -> Json:
+    match part:
+        case Text(text) if text.strip():
+            return {"type": "text", "text": text}
+        case Attachment(media_type, data, url):
+            address = url or f"data:{media_type};base64,{b64encode(data).decode()}"
+            return {"type": "image_url", "image_url": {"url": address}}
+    return None
+
+
+# --- tools and thinking ---------------------------------------------------------------------------
+
+
+def controls(request: ChatRequest) -> dict[str, Json]:
+    """The tools, which of them to call, and how much to think."""
+    fields: dict[str, Json] = {}
+    if tools := _offered(request):
+        fields["tools"] = [_tool(tool) for tool in tools]
+        if request.tool_choice not in (None, "auto"):
+            fields["tool_choice"] = "NONE" if request.tool_choice == "none" else "REQUIRED"
+    if request.thinking is not None and "thinking" not in request.without:
+        fields["thinking"] = _thinking(request.thinking)
+    return fields
+
+
+def _offered(request: ChatRequest) -> list[Tool]:
+    """The API cannot be told to call a certain tool, but to call one, and then there is no other."""
+    if request.tool_choice in (None, "auto", "none", "required"):
+        return list(request.tools)
+    return [tool for tool in request.tools if tool.name == request.tool_choice]
+
+
+def _tool(tool: Tool) -> Json:
+    described: dict[str, Json] = {"description": tool.description} if tool.description else {}
+    return {"type": "function", "function": {"name": tool.name, **described, "parameters": dict(tool.parameters)}}
+
+
+def _thinking(asked: str | int) -> Json:
+    if asked in ("off", 0):
+        return {"type": "disabled"}
+    return {"type": "enabled", "token_budget": asked if isinstance(asked, int) else _BUDGETS[asked]}
 
 
 # --- their answer -> our events -------------------------------------------------------------------
