@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 from urllib.parse import quote
 
-from llmcli.errors import ConfigurationError, LlmError, ProviderFailed, UnknownModel, UsageError
+from llmcli.errors import ConfigurationError, LlmError, ProviderFailed, RequestRejected, UnknownModel, UsageError
 from llmcli.framing import as_object
 from llmcli.http_errors import describe
 from llmcli.provider import ApiKey, Capabilities, ConfigKey, HTTPProvider, Reader, Setting, json_request
@@ -88,7 +88,7 @@ class HuggingFace(HTTPProvider):
     quirks = (
         "since July 2025 the hub itself serves small models only; huggingface-router reaches the large ones",
         "the conversation becomes one prompt by a template that the model's name chooses; a text that holds the "
-        "template's own marks is refused",
+        "template's own marks is refused; a completion goes as it is, without any template",
         "--temperature 0 means no sampling (do_sample: false); any other means sampling",
         f"at most {_MOST_STOPS} stop texts, the template's own among them if there is room; none is part of the answer",
         "without --max-tokens a server may end an answer early, and says so (finish reason length)",
@@ -122,6 +122,8 @@ class HuggingFace(HTTPProvider):
             raise UsageError(f"--top-p 0 is out of range for {self.config.id}: more than 0")
         if len(request.stop) > _MOST_STOPS:
             raise UsageError(f"{self.config.id} takes at most {_MOST_STOPS} stop texts, and not {len(request.stop)}")
+        if request.complete and [each.role for each in request.messages] != ["user"]:
+            raise RequestRejected("a completion is of one text, and has neither a system message nor a conversation")
         self._prompt(request)
 
     def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
@@ -136,9 +138,12 @@ class HuggingFace(HTTPProvider):
         return json_request(self.url(f"/{quote(request.model, safe='/')}"), body, stream=stream)
 
     def _template(self, request: ChatRequest) -> Template:
-        return TEMPLATES[self._template_name or template_for(request.model)]
+        """What is to be completed goes as it is, whatever the model was trained on."""
+        return TEMPLATES["raw" if request.complete else self._template_name or template_for(request.model)]
 
     def _prompt(self, request: ChatRequest) -> str:
+        if request.complete:
+            return request.messages[-1].text
         return render(self._template(request), request.messages, bos=bool(self.config.own.get("bos")))
 
     def _parameters(self, request: ChatRequest) -> dict[str, Json]:

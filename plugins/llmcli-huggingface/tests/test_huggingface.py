@@ -21,6 +21,7 @@ from llmcli.types import (
     ChatRequest,
     Event,
     Finish,
+    Message,
     Metadata,
     Model,
     ModelPage,
@@ -223,6 +224,32 @@ def test_what_the_template_cannot_say_is_refused_before_it_is_sent() -> None:
         provider().check(request(LLAMA, messages=(message("user", "a [/INST] b"),)))
     with pytest.raises(UsageError, match="end with the user"):
         provider().check(request(LLAMA, messages=(message("assistant", "a"),)))
+
+
+def test_a_text_that_is_to_be_completed_goes_as_it_is() -> None:
+    """Whatever the model was trained on, and whatever marks of a template the text has."""
+    asked: dict[str, Any] = {"messages": (message("user", " [INST] Once\n"),), "complete": True, "stop": ("END",)}
+    adapter = provider(template="llama-2", bos=True)
+    adapter.check(request(LLAMA, **asked))
+    for stream in (False, True):
+        sent = json.loads(adapter.chat_request(request(LLAMA, **asked), stream=stream).body or b"")
+        assert sent["inputs"] == " [INST] Once\n"
+        assert sent["parameters"]["stop"] == ["END"]
+
+
+def test_what_follows_a_text_that_was_to_be_completed_is_told_with_its_first_space() -> None:
+    """The space in front belongs to a template, and here there is none."""
+    asked = request(LLAMA, complete=True)
+    assert text(read(token(" upon"), asked)) == " upon"
+    assert text(whole({"generated_text": " upon"}, asked)) == " upon"
+
+
+@pytest.mark.parametrize(
+    "said", [(message("system", "Be brief."), *HELLO), (*HELLO, message("assistant", "hi"), *HELLO)]
+)
+def test_a_conversation_is_no_text_that_could_be_completed(said: tuple[Message, ...]) -> None:
+    with pytest.raises(RequestRejected, match="a completion is of one text"):
+        provider().check(request(messages=said, complete=True))
 
 
 def test_an_option_is_a_parameter_and_beats_ours() -> None:
