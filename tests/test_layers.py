@@ -35,6 +35,7 @@ LAYERS = {
     "llmcli.turns": 1,
     "llmcli.sessions": 1,
     "llmcli.world": 1,
+    "llmcli.prompt_templates": 1,
     "llmcli.attachments": 1,
     "llmcli.schemas": 1,
     "llmcli.answer": 2,
