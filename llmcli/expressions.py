@@ -21,18 +21,19 @@ from jmespath.exceptions import JMESPathError, LexerError, ParseError
 
 from llmcli.config import nearest
 from llmcli.errors import ConfigurationError, LlmError, ProviderFailed, RequestRejected
-from llmcli.framing import parse_json
-from llmcli.types import ChatRequest, Json, Message, Thinking, ToolCall
+from llmcli.framing import parse_json, parse_object
+from llmcli.types import ChatRequest, Json, Message, Thinking, Tool, ToolCall, ToolResult
 
 Node = Any  # a node of a syntax tree: a dictionary of type, value and children
 
 ROOTS = (
     "model", "messages", "turns", "system", "prompt", "max_tokens", "temperature", "top_p", "stop", "seed", "stream",
-    "tools", "options", "vars",
+    "tools", "tool_choice", "schema", "thinking", "options", "vars",
 )  # fmt: skip
 """The names that the expression of a request sees; `scope` says what they are."""
 
-_SETTINGS = ("max_tokens", "temperature", "top_p", "stop", "seed")
+_SETTINGS = ("max_tokens", "temperature", "top_p", "stop", "seed", "tools", "tool_choice", "schema", "thinking")
+_UNSAID = (None, (), "auto")  # what a request says that need not be told; `auto` is what every API does by itself
 _SHOWN = 80  # characters of a value that an error message shows
 _JSON_TYPES: Mapping[type, str] = {
     str: "a string", int: "a number", float: "a number", bool: "true or false", list: "a list", dict: "an object",
@@ -393,16 +394,19 @@ def scope(request: ChatRequest, *, stream: bool, variables: Mapping[str, Json]) 
     What the expression of a request sees; what was not said is null.
 
     `messages`: all of them, `{role, content}` with `content` always a string, an assistant's `thinking` and
-    `tool_calls` (in OpenAI's form) where it has them; `turns`: the same without the system message; `system` and
-    `prompt`: the texts of the system message and of the last message of the user; `options`: what `--option` gave;
-    `tools`: the option of that name; `vars`: the table of that name.
+    `tool_calls` where it has them, and what came of each call as a message of its own, `{role: 'tool', content, name,
+    tool_call_id}`, with `failed` where it did; `turns`: the same without the system message; `system` and `prompt`: the
+    texts of the system message and of the last message of the user; `options`: what `--option` gave; `tools`: those
+    that the model may call, or the option of that name; `tool_choice`: `auto`, `none`, `required` or the name of one;
+    `schema`: the JSON schema of the answer; `thinking`: `off`, `low`, `medium`, `high` or a number of tokens; `vars`:
+    the table of that name. Tools and calls are in OpenAI's form.
     """
-    messages: list[Json] = [_message(each) for each in request.messages]
-    turns: list[Json] = [_message(each) for each in request.messages if each.role != "system"]
+    messages: list[Json] = [each for message in request.messages for each in _messages(message)]
+    tools: list[Json] = [_tool(each) for each in request.tools]
     return {
         "model": request.model,
         "messages": messages,
-        "turns": turns,
+        "turns": [each for message in request.messages if message.role != "system" for each in _messages(message)],
         "system": "\n\n".join(each.text for each in request.messages if each.role == "system") or None,
         "prompt": next((each.text for each in reversed(request.messages) if each.role == "user"), None),
         "max_tokens": request.max_tokens,
@@ -411,7 +415,10 @@ def scope(request: ChatRequest, *, stream: bool, variables: Mapping[str, Json]) 
         "stop": list(request.stop) or None,
         "seed": request.seed,
         "stream": stream,
-        "tools": request.options.get("tools"),
+        "tools": request.options.get("tools", tools or None),
+        "tool_choice": request.tool_choice,
+        "schema": dict(request.schema.document) if request.schema is not None else None,
+        "thinking": request.thinking,
         "options": dict(request.options),
         "vars": dict(variables),
     }
@@ -422,7 +429,9 @@ def check_used(request: ChatRequest, uses: Callable[[str], bool], whose: str, pl
     Raise `RequestRejected` for what a request says and no expression uses: it would be dropped without a word. `place`
     is where the expression stands that could use it.
     """
-    said = [name for name in _SETTINGS if getattr(request, name) not in (None, ())]
+    said = [name for name in _SETTINGS if getattr(request, name) not in _UNSAID]
+    if any(isinstance(part, ToolResult) for message in request.messages for part in message.parts):
+        said.append("turns" if uses("turns") else "messages")
     if any(each.role == "system" for each in request.messages) and not uses("messages"):
         said.append("system")
     unused = [name for name in said if not uses(name)]
@@ -435,14 +444,36 @@ def check_used(request: ChatRequest, uses: Callable[[str], bool], whose: str, pl
         )
 
 
-def _message(message: Message) -> dict[str, Json]:
+def _messages(message: Message) -> Iterator[Json]:
+    """A message as the expressions see it: what came of each tool call, and what is said besides."""
+    results = [part for part in message.parts if isinstance(part, ToolResult)]
+    for each in results:
+        failed: dict[str, Json] = {"failed": True} if each.failed else {}
+        yield {"role": "tool", "content": each.content, "name": each.name, "tool_call_id": each.id, **failed}
+    if not results or message.text:
+        yield _said(message)
+
+
+def _said(message: Message) -> Json:
     said: dict[str, Json] = {"role": message.role, "content": message.text}
     if thinking := "".join(part.text for part in message.parts if isinstance(part, Thinking)):
         said["thinking"] = thinking
     calls = [part for part in message.parts if isinstance(part, ToolCall)]
     if calls:
         said["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _arguments(call)}}
             for call in calls
         ]
     return said
+
+
+def _arguments(call: ToolCall) -> str:
+    """Always the JSON of an object, so that `from_json` reads it: what the model wrote and is none stands in one."""
+    if parse_object(call.arguments) is not None:
+        return call.arguments
+    return json.dumps({"arguments": call.arguments}, ensure_ascii=False)
+
+
+def _tool(tool: Tool) -> Json:
+    described: dict[str, Json] = {"description": tool.description} if tool.description else {}
+    return {"type": "function", "function": {"name": tool.name, **described, "parameters": dict(tool.parameters)}}

@@ -15,13 +15,17 @@ from llmcli.types import (
     ChatRequest,
     Event,
     Finish,
+    Message,
     Metadata,
     Model,
+    Schema,
     TextDelta,
     ThinkingDelta,
     ThinkingEnd,
+    Tool,
     ToolCall,
     ToolCallDelta,
+    ToolResult,
     Usage,
     message,
 )
@@ -104,7 +108,9 @@ def test_constants_are_seen_as_vars() -> None:
 @pytest.mark.parametrize(
     ("said", "named"),
     [({"temperature": 0.5}, "temperature"), ({"max_tokens": 3}, "max_tokens"), ({"top_p": 0.5}, "top_p"),
-     ({"seed": 1}, "seed"), ({"stop": ("x",)}, "stop"), ({"options": {"a": 1}}, "options.a")],
+     ({"seed": 1}, "seed"), ({"stop": ("x",)}, "stop"), ({"options": {"a": 1}}, "options.a"),
+     ({"tools": (Tool("f"),)}, "tools"), ({"tool_choice": "none"}, "tool_choice"), ({"thinking": 5}, "thinking"),
+     ({"schema": Schema("x", {})}, "schema")],
 )  # fmt: skip
 def test_what_no_expression_uses_is_refused_and_not_dropped(said: dict[str, Any], named: str) -> None:
     with pytest.raises(RequestRejected, match=f"acme cannot be told {named}") as caught:
@@ -147,6 +153,49 @@ def test_options_and_tools_go_where_an_expression_puts_them() -> None:
         "style": "dry",
         "q": "hi",
     }
+
+
+TOOLS = {
+    "request": """{turns: turns[].{who: role, text: content, call: tool_call_id, wrong: failed, made: tool_calls[].id},
+      functions: tools[].function.{name: name, about: description, takes: parameters}, call: tool_choice,
+      form: schema, effort: if(thinking == 'off', 'none', thinking)}""",
+    "tool_calls": "calls",
+}
+
+
+def test_tools_a_schema_and_thinking_go_where_an_expression_puts_them() -> None:
+    adapter, schema = provider(TOOLS), {"type": "object"}
+    asked = ASKED._replace(
+        tools=(Tool("clock", "The time."),), tool_choice="clock", schema=Schema("x", schema), thinking="off"
+    )
+
+    assert json.loads(adapter.chat_request(asked, stream=False).body or b"") == {
+        "turns": [{"who": "user", "text": "hi"}],
+        "functions": [{"name": "clock", "about": "The time.", "takes": {"type": "object", "properties": {}}}],
+        "call": "clock",
+        "form": schema,
+        "effort": "none",
+    }
+
+
+def test_what_came_of_calls_goes_back_where_an_expression_puts_messages() -> None:
+    calls = (ToolCall("c1", "clock"), ToolCall("c2", "clock"))
+    results = (ToolResult("c1", "clock", "7:00"), ToolResult("c2", "clock", "broken", failed=True))
+    talk = (*ASKED.messages, Message("assistant", calls), Message("tool", results))
+
+    assert body(provider(TOOLS), messages=talk, tools=(Tool("clock"),))["turns"][1:] == [
+        {"who": "assistant", "text": "", "made": ["c1", "c2"]},
+        {"who": "tool", "text": "7:00", "call": "c1"},
+        {"who": "tool", "text": "broken", "call": "c2", "wrong": True},
+    ]
+    with pytest.raises(RequestRejected, match="cannot be told messages"):
+        provider({"request": "{prompt: prompt}"}).chat_request(ASKED._replace(messages=talk), stream=False)
+
+
+def test_not_to_think_need_not_be_told_where_nothing_thinks() -> None:
+    assert body(provider(), thinking="off") == body(provider())
+    with pytest.raises(RequestRejected, match="cannot be told thinking"):
+        provider({"thinking": "thought"}).chat_request(ASKED._replace(thinking="off"), stream=False)
 
 
 def test_an_api_without_a_model_needs_none() -> None:
@@ -609,6 +658,10 @@ def test_a_service_may_have_an_address_for_its_health() -> None:
         ({"chat": {"path": "/chat", "content": "text"}}, "chat.request: the request does not hold the prompt"),
         ({"chat": {**CHAT, "request": "{q: prompt, r: join('', [turns[1].content])}"}}, "cannot be worked out"),
         ({"chat": {**CHAT, "request": "{q: from_json(prompt)}"}}, "chat.request cannot be worked out: malformed JSON"),
+        ({"chat": {**CHAT, **TOOLS, "request": "{q: prompt, t: tools, r: messages[].from_json(content)}"}},
+         "chat.request cannot be worked out: malformed JSON"),
+        ({"chat": {**CHAT, **TOOLS, "request": "{q: prompt, t: tools[].join('', [name])}"}}, "cannot be worked out"),
+        ({"chat": {**CHAT, "request": "{q: prompt, s: if(schema, join('', [schema]))}"}}, "cannot be worked"),
         ({"chat": {**CHAT, "path": "/{model-name}"}}, "chat.path: unknown name {model-name}"),
         ({"chat": {**CHAT, "error_status": "code"}}, "chat.error_status has no use without"),
         ({"chat": {**CHAT, "error": "if(c, &a)"}}, "chat.error: if() takes values"),
@@ -649,14 +702,23 @@ def test_a_mistake_in_a_table_is_told_with_file_and_key_before_anything_is_sent(
     assert told in caught.value.message
 
 
-def test_capabilities_are_those_of_the_tables() -> None:
+@pytest.mark.parametrize(
+    ("chat", "stream", "names"),
+    [
+        ({}, {}, ("chat", "stream")),
+        ({}, {"thinking": "thought"}, ("chat", "stream", "thinking")),
+        ({"request": "{q: prompt, effort: thinking}"}, {}, ("chat", "stream", "thinking")),
+        ({"request": "{q: prompt, form: schema}"}, {}, ("chat", "stream", "schema")),
+        ({"request": "{q: prompt, functions: tools}", "tool_calls": "calls"}, {}, ("chat", "stream", "tools")),
+        ({"tool_calls": "calls"}, {"request": "{functions: tools}"}, ("chat", "stream", "tools")),
+        ({"tool_calls": "calls"}, {}, ("chat", "stream")),
+        ({"request": "{q: prompt, functions: tools}"}, {}, ("chat", "stream")),
+    ],
+)  # fmt: skip
+def test_capabilities_are_those_of_the_tables(chat: Any, stream: Any, names: tuple[str, ...]) -> None:
+    """Tools need both: a place in the request, and one in the answer for their calls."""
+    assert streaming(chat, **stream).capabilities.names() == names
     assert provider().capabilities.names() == ("chat",)
-    assert streaming({"tool_calls": "calls"}, thinking="thought").capabilities.names() == (
-        "chat",
-        "stream",
-        "thinking",
-        "tools",
-    )
 
 
 def test_one_model_may_have_keys_of_its_own() -> None:
@@ -680,3 +742,43 @@ def test_a_documented_table_is_short_and_right(path: Path) -> None:
 
     Declarative(provider_setup(config, provider_id, Declarative, {}).config)
     assert len(text.splitlines()) <= 20
+
+
+def test_the_documented_table_with_tools_calls_them() -> None:
+    """The table under "Tools, schemas, thinking", on a conversation with two calls and their results."""
+    page = (Path(__file__).parent.parent / "docs" / "any-api.md").read_text()
+    block = page.split("## Tools, schemas, thinking")[1].split("```toml\n")[1].split("```")[0]
+    adapter = provider(tomllib.loads(block)["providers"]["acme"]["chat"])
+    talk = (
+        *ASKED.messages,
+        Message("assistant", (ToolCall("c1", "clock", '{"tz":"UTC"}'), ToolCall("c2", "clock", "{bad"))),
+        Message("tool", (ToolResult("c1", "clock", "7:00"), ToolResult("c2", "clock", "bad", failed=True))),
+    )
+
+    assert adapter.capabilities.names() == ("chat", "thinking", "tools", "schema")
+    assert body(adapter, messages=talk, tools=(Tool("clock"),), tool_choice="required", thinking="high") == {
+        "talk": [
+            {"who": "user", "text": "hi"},
+            {
+                "who": "assistant",
+                "text": "",
+                "calls": [
+                    {"ref": "c1", "name": "clock", "args": {"tz": "UTC"}},
+                    {"ref": "c2", "name": "clock", "args": {"arguments": "{bad"}},
+                ],
+            },
+            {"who": "tool", "text": "7:00", "answers": "c1"},
+            {"who": "tool", "text": "bad", "answers": "c2", "failed": True},
+        ],
+        "functions": [{"name": "clock", "takes": {"type": "object", "properties": {}}}],
+        "must_call": True,
+        "effort": "high",
+    }
+    assert body(adapter, schema=Schema("x", {"type": "array"}))["output"] == {
+        "kind": "json",
+        "schema": {"type": "array"},
+    }
+    assert whole(adapter, {"thoughts": "Hm", "calls": [{"ref": "c1", "name": "clock", "args": {}}]})[-2:] == [
+        ToolCall("c1", "clock"),
+        Finish("tool_calls"),
+    ]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from llmcli.errors import ConfigurationError, ProviderFailed
 from llmcli.expressions import ROOTS, Expression, described, scope
-from llmcli.types import ChatRequest, Message, Text, Thinking, ToolCall, message
+from llmcli.types import ChatRequest, Message, Schema, Text, Thinking, Tool, ToolCall, ToolResult, message
 
 PLACE = "config.toml: providers.acme.chat.content"
 
@@ -238,6 +238,9 @@ def test_an_expression_sees_what_was_asked() -> None:
         "seed": None,
         "stream": True,
         "tools": [{"type": "function"}],
+        "tool_choice": None,
+        "schema": None,
+        "thinking": None,
         "options": {"style": "dry", "tools": [{"type": "function"}]},
         "vars": {"x": 1},
     }
@@ -262,3 +265,44 @@ def test_a_message_with_calls_and_thinking_has_them_beside_its_text() -> None:
         }
     ]
     assert json.dumps(seen)
+
+
+def test_tools_a_schema_and_thinking_are_seen_as_they_were_asked_for() -> None:
+    tools = (Tool("clock", "The time.", {"type": "object", "properties": {"tz": {"type": "string"}}}), Tool("now"))
+    request = ChatRequest(
+        "m", (), tools=tools, tool_choice="clock", schema=Schema("city", {"type": "object"}), thinking=512
+    )
+    seen = scope(request, stream=False, variables={})
+
+    first, second = (tool.parameters for tool in tools)
+    assert seen["tools"] == [
+        {"type": "function", "function": {"name": "clock", "description": "The time.", "parameters": first}},
+        {"type": "function", "function": {"name": "now", "parameters": second}},
+    ]
+    assert (seen["tool_choice"], seen["schema"], seen["thinking"]) == ("clock", {"type": "object"}, 512)
+    assert json.dumps(seen)
+
+
+def test_what_came_of_each_call_is_a_message_of_its_own() -> None:
+    results = (ToolResult("c1", "clock", "7:00"), ToolResult("c2", "weather", "no such city", failed=True))
+    talk = (Message("tool", results), Message("tool", (ToolResult("c3", "clock", "8:00"), Text("Go on."))))
+    seen = scope(ChatRequest("m", talk), stream=False, variables={})
+
+    assert (
+        seen["turns"]
+        == seen["messages"]
+        == [
+            {"role": "tool", "content": "7:00", "name": "clock", "tool_call_id": "c1"},
+            {"role": "tool", "content": "no such city", "name": "weather", "tool_call_id": "c2", "failed": True},
+            {"role": "tool", "content": "8:00", "name": "clock", "tool_call_id": "c3"},
+            {"role": "tool", "content": "Go on."},
+        ]
+    )
+
+
+def test_the_arguments_of_a_call_can_be_read_whatever_the_model_wrote() -> None:
+    calls = (ToolCall("c1", "clock", '{"tz": ', valid=False), ToolCall("c2", "clock", "[1]"))
+    seen = scope(ChatRequest("m", (Message("assistant", calls),)), stream=False, variables={})
+    found = Expression("messages[].tool_calls[].function.from_json(arguments)", "x").find(seen)
+
+    assert found == [{"arguments": '{"tz": '}, {"arguments": "[1]"}]

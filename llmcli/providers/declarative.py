@@ -26,7 +26,11 @@ from llmcli.types import (
     Message,
     ModelPage,
     ProviderConfig,
+    Schema,
     Text,
+    Tool,
+    ToolCall,
+    ToolResult,
 )
 
 Table = Mapping[str, Json]
@@ -67,6 +71,17 @@ CANNED = ChatRequest(
     ),
 )
 """A conversation that expressions of requests are tried on before anybody asks anything."""
+
+_CANNED_CALLS = CANNED._replace(
+    messages=(
+        *CANNED.messages[:2],
+        Message("assistant", (ToolCall("call_1", "clock"), ToolCall("call_2", "weather", '{"city":"Oslo"}'))),
+        Message("tool", (ToolResult("call_1", "clock", "7:00"), ToolResult("call_2", "weather", "no", failed=True))),
+    ),
+    tools=(Tool("clock"), Tool("weather", "The weather.")),
+    tool_choice="clock",
+)
+_CANNED_SCHEMA = CANNED._replace(schema=Schema("city", {"type": "object", "properties": {}}))
 
 
 class Declarative(HTTPProvider):
@@ -113,14 +128,19 @@ class Declarative(HTTPProvider):
         maps = [each for each in (self._chat, self._stream) if each is not None]
         self.capabilities = Capabilities(
             stream=bool(stream),
-            thinking=any(each.thinking is not None for each in maps),
-            tools=any(each.tool_calls is not None for each in maps),
+            thinking=self._uses("thinking") or any(each.thinking is not None for each in maps),
+            tools=self._uses("tools") and any(each.tool_calls is not None for each in maps),
+            schema=self._uses("schema"),
         )
         if not self._uses("model", *self._paths.values()):
             self.default_model = self.default_model or "default"
         for streamed in {False, bool(stream)}:
             for conversation in (CANNED, CANNED._replace(messages=CANNED.messages[-1:])):
                 self._check_request(conversation, streamed)
+            if self.capabilities.tools:
+                self.body(_CANNED_CALLS, stream=streamed)
+            if self.capabilities.schema:
+                self.body(_CANNED_SCHEMA, stream=streamed)
 
     def tables(self, config: ProviderConfig) -> tuple[Table, Table]:
         """The tables of a chat and of a stream, which inherits what it does not say. A place for more defaults."""
@@ -163,7 +183,12 @@ class Declarative(HTTPProvider):
         return json_request(self.url(path), self.body(request, stream=stream), stream=stream)
 
     def refuse_unused(self, request: ChatRequest, *, stream: bool) -> None:
-        """Raise `RequestRejected` for what none of the expressions uses: it would be dropped without a word."""
+        """
+        Raise `RequestRejected` for what none of the expressions uses: it would be dropped without a word. An API that
+        does not think need not be told not to.
+        """
+        if request.thinking == "off" and not self.capabilities.thinking:
+            request = request._replace(thinking=None)
         uses = partial(_any_uses, self._requests[stream])
         check_used(request, uses, self.config.id, f"{self._place('chat')}.{self.request_key}")
 
