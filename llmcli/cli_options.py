@@ -20,7 +20,7 @@ Color = Annotated[
 
 _TWO_COLUMNS = 60
 _SENTENCE = 100  # characters
-STATUSES = "Exit statuses: 0 is all well; `llmcli --help` lists the others, docs/exit-status.md explains them."
+STATUSES = "Exit statuses: 0 is all well; `llmcli --help` lists the others."
 
 
 def epilog(*examples: str, statuses: str = STATUSES) -> str:

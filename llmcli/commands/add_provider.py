@@ -170,7 +170,7 @@ def _check_answer(field: str, settings: Config, answer: str) -> None:
         near = nearest(answer, known_ids(settings))
         raise UsageError(f"there is no {answer!r}", hint=f"did you mean {near}?" if near else None)
     if field == "base_url":
-        check_url(answer, "it", ("https", "http") if "://" not in answer else (answer.partition("://")[0],))
+        check_url(answer, "this", ("https", "http") if "://" not in answer else (answer.partition("://")[0],))
     if field == "key_env" and answer and not re.fullmatch(r"[A-Za-z_]\w*", answer, re.ASCII):
         raise UsageError("that is no name of an environment variable; the key itself is not asked for")
     if field in ("request", "content"):

@@ -64,11 +64,23 @@ def _waived(ready: Ready) -> dict[str, str]:
 
 
 def _report(found: Sequence[Result]) -> str:
-    """A line for each result, the failed ones last, and how many there are of each kind."""
-    ordered = sorted(found, key=lambda each: ("skipped", "ok", "failed").index(each.status))
-    lines = [f"{each.status:8}{each.id}{f': {one_line(each.message)}' if each.message else ''}" for each in ordered]
+    """
+    A line for each result, the failed ones last, and how many there are of each kind. What was skipped for one reason
+    stands in one line.
+    """
+    lines = []
+    skipped = [each for each in found if each.status == "skipped"]
+    for why in dict.fromkeys(each.message for each in skipped):
+        first, *others = (each.id for each in skipped if each.message == why)
+        lines.append(_line("skipped", f"{first} and {len(others)} more" if others else first, why))
+    for status in ("ok", "failed"):
+        lines += [_line(status, each.id, each.message) for each in found if each.status == status]
     counts = [f"{sum(each.status == status for each in found)} {status}" for status in ("ok", "failed", "skipped")]
     return "\n".join([*lines, ", ".join(counts)]) + "\n"
+
+
+def _line(status: str, what: str, why: str) -> str:
+    return f"{status:8}{what}" + (f": {one_line(why)}" if why else "")
 
 
 # --- samples of a table ---------------------------------------------------------------------------

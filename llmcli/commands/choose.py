@@ -20,7 +20,7 @@ from llmcli.world import World
 
 def use(name: str, world: World, *, config: str | None, no_config: bool) -> None:
     """
-    Make a model the default: `ID`, `ID/MODEL`, an alias, or the name of a model of the present default provider.
+    Make a model the default: `ID`, `ID/MODEL` or an alias.
 
     Raises `ConfigurationError` for a name that means nothing, or a provider that has no default model of its own.
     """
@@ -31,7 +31,7 @@ def make_default(name: str, world: World, *, config: str | None, no_config: bool
     """The same, and what is to be said of it."""
     path = state_file(world)
     settings = read_config(world, config, no_config=no_config)
-    target = registry.resolve(name, None, settings)
+    target = _meant(name, settings)
     ready = make_ready(target.provider, settings, world, model=target.model, need_key=False, run_command=False)
     if not (target.model or ready.provider.default_model):
         raise ConfigurationError(
@@ -45,6 +45,16 @@ def make_default(name: str, world: World, *, config: str | None, no_config: bool
     if ready.provider.api_key.required and _has_no_key(target, settings, world):
         world.note(f"{target.provider} has no key yet: `llmcli providers login {target.provider}`")
     return f"the default is {chosen}\nwrote {path}\n"
+
+
+def _meant(name: str, settings: Config) -> Target:
+    """
+    What is to be kept under a name. In a chat a bare name is a model of the default provider; here it may as well be a
+    provider that is mistyped, and would be wrong from now on.
+    """
+    if "/" not in name and name not in settings.aliases and name not in registry.known_ids(settings):
+        settings = settings._replace(default=None)
+    return registry.resolve(name, None, settings)
 
 
 def full_name(target: Target) -> str:
@@ -176,7 +186,7 @@ def _set_alias(name: str, model: str, settings: Config, world: World) -> None:
         raise UsageError(f"{name!r} is no short name: it is a word without a slash")
     if name in registry.known_ids(settings):
         raise UsageError(f"{name} is the id of a provider", hint="an alias would send its prompts elsewhere")
-    target = registry.resolve(model, None, settings)
+    target = _meant(model, settings)
     registry.load(target.provider, settings, world.env, world.fence_stdout)
     path = state_file(world)
     chosen = full_name(target)

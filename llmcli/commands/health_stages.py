@@ -39,7 +39,7 @@ _NETWORK = ("proxy", "dns", "connect", "tls", "http")
 
 # What to do about a failure that does not say so itself.
 _HINTS = {
-    "configuration": "`llmcli providers show {id}` shows what can be set",
+    "configuration": "`llmcli providers show {id}` shows all that is known of it",
     "key": "`llmcli providers login {id}` asks for a key and tries it",
     "proxy": "check the proxy; NO_PROXY=HOST goes to a host without it",
     "dns": "check the name in its base URL, and the network",

@@ -67,6 +67,8 @@ def _login(provider_id: str, arguments: Arguments, settings: Config, world: Worl
     if not _takes_a_key(provider_id, settings, world):
         raise UsageError(f"{provider_id} takes no key", hint=f'llmcli chat -m {provider_id} "hello"')
     declared = declared_key(cls, provider_setup(settings, provider_id, cls, world.env).api_key)
+    if provider_id != cls.id:  # where its class has its keys from, this one has not
+        declared = declared._replace(hint="", placeholder="")
     secret = keys.checked(_taken(_name(provider_id, cls), declared, arguments, world), declared)
     world.redactor.add(secret.value)
     ready = make_ready(provider_id, settings, world, key=secret)
