@@ -1,7 +1,6 @@
 """The Messages API: what is sent, what is read, and the bugs of other adapters that this one must not have."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,17 +16,13 @@ from llmcli.errors import (
     UnknownModel,
     UsageError,
 )
-from llmcli.providers.anthropic import Anthropic
 from llmcli.types import (
-    ChatRequest,
-    Event,
     Finish,
     Json,
     Message,
     Metadata,
     Model,
     ModelPage,
-    ProviderConfig,
     Text,
     TextDelta,
     Thinking,
@@ -39,84 +34,24 @@ from llmcli.types import (
     message,
 )
 from tests.chat_streams import ASKED
+from tests.messages_api import (
+    BEGUN,
+    HELLO,
+    PING,
+    block,
+    body,
+    events_of,
+    provider,
+    read,
+    request,
+    sse,
+    start,
+    stop,
+    text_block,
+    tool_block,
+    whole,
+)
 
-HELLO = (message("user", "hello"),)
-
-
-def provider(base_url: str | None = None, **own: Json) -> Anthropic:
-    return Anthropic(ProviderConfig("anthropic", base_url=base_url, own=own))
-
-
-def request(*messages: Message, **settings: Any) -> ChatRequest:
-    return ChatRequest("claude-haiku-4-5", messages or HELLO, **settings)
-
-
-def body(*messages: Message, stream: bool = False, **settings: Any) -> dict[str, Any]:
-    sent = provider().chat_request(request(*messages, **settings), stream=stream)
-    assert sent.body is not None
-    decoded: dict[str, Any] = json.loads(sent.body)
-    return decoded
-
-
-def sse(*events: dict[str, Any]) -> bytes:
-    return b"".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events)
-
-
-def read(stream: bytes) -> list[Event]:
-    """The events of a stream through the real framing, and proof that they are the same wherever it is cut."""
-    together = list(_events([stream]))
-    for cut in range(1, len(stream)):
-        assert list(_events([stream[:cut], stream[cut:]])) == together
-    assert list(_events(stream[place : place + 1] for place in range(len(stream)))) == together
-    return together
-
-
-def _events(chunks: Any) -> Iterator[Event]:
-    adapter = provider()
-    framing, reader = adapter.framing(), adapter.reader(ASKED)
-    for chunk in chunks:
-        for record in framing.feed(chunk):
-            yield from reader.feed(record)
-    for record in framing.end():
-        yield from reader.feed(record)
-    yield from reader.end()
-
-
-def whole(document: object) -> list[Event]:
-    return list(provider().reader(ASKED).body(json.dumps(document).encode()))
-
-
-def start(**usage: Any) -> dict[str, Any]:
-    usage = usage or {"input_tokens": 9, "output_tokens": 1}
-    described = {"id": "msg_1", "model": "claude-haiku-4-5", "role": "assistant", "content": [], "usage": usage}
-    return {"type": "message_start", "message": described}
-
-
-def block(index: int, content: dict[str, Any], *deltas: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {"type": "content_block_start", "index": index, "content_block": content},
-        *({"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas),
-        {"type": "content_block_stop", "index": index},
-    ]
-
-
-def text_block(index: int, *pieces: str) -> list[dict[str, Any]]:
-    return block(index, {"type": "text", "text": ""}, *({"type": "text_delta", "text": piece} for piece in pieces))
-
-
-def tool_block(index: int, *fragments: str, **start: Any) -> list[dict[str, Any]]:
-    content = {"type": "tool_use", "id": "toolu_1", "name": "now", "input": {}, **start}
-    return block(index, content, *({"type": "input_json_delta", "partial_json": piece} for piece in fragments))
-
-
-def stop(reason: str | None = "end_turn", **more: Any) -> list[dict[str, Any]]:
-    usage = more.pop("usage", {"output_tokens": 31})
-    delta = {"stop_reason": reason, "stop_sequence": None, **more}
-    return [{"type": "message_delta", "delta": delta, "usage": usage}, {"type": "message_stop"}]
-
-
-BEGUN = [Metadata({"model": "claude-haiku-4-5", "id": "msg_1"}), Usage(9, 1, 10)]
-PING = {"type": "ping"}
 REFERENCE = sse(
     start(),
     *block(
@@ -524,7 +459,7 @@ def test_an_error_in_the_stream_is_an_error(stream: bytes, error: type[LlmError]
     """Pasta-Devs/Marinara-Engine#2659: ignored, it would be a silent truncation."""
     begun = sse(start(), *text_block(0, "hi")[:-1])
     with pytest.raises(error) as caught:
-        list(_events([begun + stream]))
+        list(events_of([begun + stream]))
     assert type(caught.value) is error
 
 

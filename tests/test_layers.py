@@ -47,21 +47,33 @@ LAYERS = {
     "llmcli.registry": 2,
     "llmcli.providers": 2,
     "llmcli.testing": 2,
+    "llmcli.tools": 2,
+    "llmcli.text_calls": 2,
+    "llmcli.text_tools": 2,
     "llmcli.commands": 3,
     "llmcli.cli": 4,
     "llmcli.cli_options": 4,
     "llmcli.cli_setup": 4,
     "llmcli.__main__": 4,
 }
-PACKAGES = {"llmcli.providers", "llmcli.testing", "llmcli.commands"}  # a module of theirs needs no line of its own
+# A module of theirs needs no line of its own.
+PACKAGES = {"llmcli.providers", "llmcli.testing", "llmcli.tools", "llmcli.commands"}
 
 STRANGERS = [("llmcli.provider", "llmcli.transport")]
 
 # For any provider; they know what every provider knows, and one another.
 HELPERS = {
+    "llmcli.providers.chat_reader",
+    "llmcli.providers.content_parts",
     "llmcli.providers.listed_models",
     "llmcli.providers.mapped",
+    "llmcli.providers.messages_schema",
+    "llmcli.providers.messages_thinking",
+    "llmcli.providers.messages_turns",
+    "llmcli.providers.responses",
+    "llmcli.providers.strict_schema",
     "llmcli.providers.think_tags",
+    "llmcli.providers.thinking_control",
     "llmcli.providers.tool_calls",
 }
 
@@ -89,6 +101,7 @@ LAZY = {
     "llmcli.cli_setup": "each command loads its own module, so that --help loads none",
     "llmcli.commands.chat": "who has chosen a model does not pay for looking around",
     "llmcli.output": "what is piped is not rendered",
+    "llmcli.providers.openai": "few requests have attachments, a schema, or go to the Responses API",
     "llmcli.registry": "a provider is loaded when it is asked for",
     "llmcli.__main__": "--version needs no parser",
 }

@@ -9,9 +9,8 @@ needs.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import ClassVar
 from urllib.parse import urlencode
 
@@ -29,7 +28,10 @@ from llmcli.provider import (
     raise_error_in,
     with_headers,
 )
+from llmcli.providers import messages_thinking as thinking
 from llmcli.providers.listed_models import models_of
+from llmcli.providers.messages_schema import AnswerTool, answer_tool, constrained
+from llmcli.providers.messages_turns import turns_of
 from llmcli.types import (
     ChatRequest,
     Event,
@@ -37,15 +39,12 @@ from llmcli.types import (
     FinishReason,
     HttpRequest,
     Json,
-    Message,
     Metadata,
     ModelPage,
-    Part,
-    Text,
     TextDelta,
-    Thinking,
     ThinkingDelta,
     ThinkingEnd,
+    Tool,
     ToolCall,
     ToolCallDelta,
     Usage,
@@ -64,8 +63,13 @@ _FINISH: Mapping[str, FinishReason] = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
+_LARGEST_IMAGE = 10 * 2**20 * 3 // 4  # bytes; the limit is one of the base64, which is a third longer
+_LARGEST_DOCUMENT = 32 * 10**6 * 3 // 4 - 2**20  # so that it and a long prompt fit into a request of 32 MB
 _PROMPT_COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 _OVER_THE_MODELS_CAP = re.compile(r"max_tokens: \d+ > (\d+)")
+_FORMAT_REFUSED = r"(?i)output_config(?!\.effort)|output_format|structured.outputs?|json_schema|\bschema\b|grammar"
+_FORCE_REFUSED = r"(?i)tool_choice"
+_ALWAYS_THINKS = r"(?i)thinking\.type\.disabled|between_tools|thinking cannot be disabled"
 _OVER_THE_CONTEXT = re.compile(r"exceed context limit: (\d+) \+ \d+ > (\d+)")
 
 
@@ -90,7 +94,7 @@ class Anthropic(HTTPProvider):
         placeholder="sk-ant-...",
         hint="https://platform.claude.com/settings/keys",
     )
-    capabilities = Capabilities(thinking=True, tools=True)
+    capabilities = Capabilities(thinking=True, vision=True, tools=True, schema=True)
     settings: ClassVar[Mapping[str, Setting]] = {
         "max_tokens": Setting(min=1, default=16_000),
         "temperature": Setting(min=0, max=1),
@@ -99,11 +103,20 @@ class Anthropic(HTTPProvider):
     config_keys: ClassVar[Mapping[str, ConfigKey]] = {
         "anthropic_version": ConfigKey(f"the version of the API that is asked for; {_DEFAULT_VERSION} if not said"),
     }
+    attachments: ClassVar[Mapping[str, int]] = {
+        **dict.fromkeys(("image/png", "image/jpeg", "image/gif", "image/webp"), _LARGEST_IMAGE),
+        "application/pdf": _LARGEST_DOCUMENT,
+    }
+    attachment_urls = True
     quirks = (
-        "the API requires max_tokens: 16000 is sent where nothing is said, or less if the model allows less",
+        "the API requires max_tokens: 16000 is sent where nothing is said, or less if the model allows less; what the "
+        "model may think for comes on top of it",
         "system messages are sent together, before the conversation, wherever they stood in it",
         "with anthropic_version 2026-10-21 the API takes no temperature, top_p and top_k",
         "there is no seed",
+        "--thinking is a budget of tokens for models before Claude 4.6 and an effort for later ones, which a number of "
+        "tokens becomes too",
+        "a schema that the API cannot keep to by itself is asked for as the arguments of a tool",
     )
 
     # Sent where nobody said `max_tokens`, which the API requires. Long enough for an answer with its thinking, and
@@ -126,10 +139,11 @@ class Anthropic(HTTPProvider):
                 hint=f"--option seed={request.seed} sends it all the same",
             )
         self._check_sampling(request)
+        thinking.check(request, self.config.id)
         for text in request.stop:
             if not text.strip():
                 raise UsageError(f"{self.config.id} takes no stop sequence of nothing but white space: {text!r}")
-        turns = _turns(request.messages)
+        turns = turns_of(request.messages)
         if not turns or turns[0][0] != "user":
             raise UsageError(f"a conversation with {self.config.id} must begin with something that the user says")
 
@@ -151,12 +165,11 @@ class Anthropic(HTTPProvider):
         """`POST /v1/messages`."""
         body: dict[str, Json] = {
             "model": request.model,
-            "max_tokens": self.default_max_tokens if request.max_tokens is None else request.max_tokens,
-            "messages": [{"role": role, "content": content} for role, content in _turns(request.messages)],
+            "max_tokens": self._max_tokens(request),
+            "messages": [{"role": role, "content": content} for role, content in turns_of(request.messages)],
         }
-        system = [message.text for message in request.messages if message.role == "system" and message.text.strip()]
-        if system:
-            body["system"] = "\n\n".join(system)
+        if system := "\n\n".join(self._system(request)):
+            body["system"] = system
         if request.temperature is not None:
             body["temperature"] = request.temperature
         if request.top_p is not None:
@@ -165,23 +178,61 @@ class Anthropic(HTTPProvider):
             body["stop_sequences"] = list(request.stop)
         if stream:
             body["stream"] = True
-        return self._versioned(json_request(self.url("/v1/messages"), {**body, **request.options}, stream=stream))
+        body |= _tools(request) | _thinking_and_form(request)
+        return self._versioned(json_request(self.url("/v1/messages"), _with_options(body, request), stream=stream))
+
+    def _system(self, request: ChatRequest) -> list[str]:
+        """
+        The system messages, and how to give an answer that has a schema. Other servers may pass `output_config` over
+        without a word, so that they are told in words too.
+        """
+        said = [message.text for message in request.messages if message.role == "system" and message.text.strip()]
+        by_tool = _answer_tool(request)
+        if by_tool is not None and not _forces_answer(request):
+            said.append(f"Give the answer by calling the tool {by_tool.tool.name}, and in no other way.")
+        if by_tool is None and request.schema is not None and self.base_url != self.default_base_url:
+            document = json.dumps(dict(request.schema.document), ensure_ascii=False)
+            said.append(f"Answer with JSON alone, of this JSON schema: {document}")
+        return said
+
+    def _max_tokens(self, request: ChatRequest) -> int:
+        """What the model thinks counts among them: where we choose them, it does not shorten the answer."""
+        if request.max_tokens is not None:
+            return request.max_tokens
+        return self.default_max_tokens + thinking.control(request).budget
 
     def _versioned(self, request: HttpRequest) -> HttpRequest:
         return with_headers(request, {"anthropic-version": self._version})
 
+    # --- what the service refuses ---
+
     def adapt(self, request: ChatRequest, error: LlmError) -> ChatRequest | None:
-        """The same request with a smaller `max_tokens`, where ours was too large for the model or beside the prompt."""
-        if request.max_tokens is not None or "max_tokens" in request.options:
+        """
+        The same request with a smaller `max_tokens`, where ours was too large for the model or beside the prompt; or
+        with one of our choices said in another way, each of which is changed once.
+        """
+        if not isinstance(error, RequestRejected):
             return None
         room = _room(error.message)
-        return request._replace(max_tokens=room) if 0 < room < self.default_max_tokens else None
+        if request.max_tokens is None and "max_tokens" not in request.options and 0 < room < self._max_tokens(request):
+            return request._replace(max_tokens=room)
+        for name, refusal in (*_choices(request), *thinking.choices(request)):
+            if re.search(refusal, error.message):
+                return request._replace(without=request.without | {name})
+        return None
+
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
+        """See `HTTPProvider.read_error`."""
+        error = super().read_error(status, headers, body)
+        if type(error) is RequestRejected and re.search(_ALWAYS_THINKS, error.message):
+            error.hint = "the model always thinks: leave --thinking off out, or say --thinking low"
+        return error
 
     # --- the answer ---
 
     def reader(self, request: ChatRequest) -> Reader:
         """See `HTTPProvider.reader`."""
-        return _Reader()
+        return _Reader(_answer_tool(request))
 
     # --- models ---
 
@@ -201,68 +252,86 @@ class Anthropic(HTTPProvider):
         return ModelPage(models, next=as_text(page.get("last_id")) or None if page.get("has_more") else None)
 
 
-# --- our messages -> their turns ------------------------------------------------------------------
+# --- tools and schemas ----------------------------------------------------------------------------
 
 
-def _turns(messages: Iterable[Message]) -> list[tuple[str, Json]]:
-    """
-    The conversation as the API takes it: user and assistant in turn, nothing empty, nothing that ends in thinking.
-
-    Neighbours of one role become one turn, which an answer in several messages must be anyway
-    (olimorris/codecompanion.nvim#1752), and a blank block of text is left out (anomalyco/opencode#15715).
-    """
-    turns: list[tuple[str, list[Json]]] = []
-    spoken = (message for message in messages if message.role != "system")
-    for role, run in groupby(spoken, key=_speaker):
-        blocks = _blocks(part for message in run for part in message.parts)
-        if turns and turns[-1][0] == role:
-            turns[-1][1].extend(blocks)
-        elif blocks:
-            turns.append((role, blocks))
-    return [(role, _content(blocks)) for role, blocks in turns]
+def _answer_tool(request: ChatRequest) -> AnswerTool | None:
+    """The tool that takes the answer, where the API cannot keep to the schema by itself."""
+    if request.schema is None:
+        return None
+    if "format" not in request.without and constrained(request.schema.document) is not None:
+        return None
+    return answer_tool(request.schema, request.tools)
 
 
-def _speaker(message: Message) -> str:
-    """The API knows two: what is not the model's own comes from the user."""
-    return "assistant" if message.role == "assistant" else "user"
+def _forces_answer(request: ChatRequest) -> bool:
+    """Some models refuse to be forced to call a tool, and all do while they think."""
+    return "forced" not in request.without and not thinking.control(request).budget
 
 
-def _content(blocks: list[Json]) -> Json:
-    """Text alone goes as a string, the shape that every server of this protocol takes."""
-    match blocks:
-        case [{"type": "text", "text": str(text)}]:
-            return text
-    return blocks
+def _tools(request: ChatRequest) -> dict[str, Json]:
+    """The tools and which of them to call."""
+    by_tool = _answer_tool(request)
+    tools = request.tools
+    if by_tool is not None:  # which must be callable whatever else must not
+        tools = (*(() if request.tool_choice == "none" else tools), by_tool.tool)
+    if not tools:
+        return {}
+    choice = _choice(request.tool_choice) if by_tool is None else _choice_with(by_tool, request)
+    return {"tools": [_tool(tool) for tool in tools]} | ({"tool_choice": choice} if choice else {})
 
 
-def _blocks(parts: Iterable[Part]) -> list[Json]:
-    """
-    The parts as content blocks in their order. Thinking goes back only if nothing of it is missing: signed, and
-    followed by what it led to (`The final block in an assistant message cannot be thinking`, forgecode#2107).
-    """
-    blocks = [block for part in parts if (block := _block(part)) is not None]
-    while blocks and blocks[-1]["type"] in _THINKING:
-        blocks.pop()
-    return [*blocks]
+def _tool(tool: Tool) -> Json:
+    described: dict[str, Json] = {"description": tool.description} if tool.description else {}
+    return {"name": tool.name, **described, "input_schema": {"type": "object", **tool.parameters}}
 
 
-def _block(part: Part) -> dict[str, Json] | None:
-    match part:
-        case Text(text):
-            return {"type": "text", "text": text} if text.strip() else None
-        case ToolCall(id, name):
-            return {"type": "tool_use", "id": id, "name": name, "input": _input(part)}
-        case Thinking(_, {"type": "redacted_thinking"}):
-            return dict(part.opaque)
-        case Thinking(text, {"signature": signature}):
-            return {"type": "thinking", "thinking": text, "signature": signature}
-    return None  # thinking without a signature comes from elsewhere, and the API refuses it
+def _choice(asked: str | None) -> dict[str, Json] | None:
+    match asked:
+        case None:
+            return None
+        case "auto" | "none":
+            return {"type": asked}
+        case "required":
+            return {"type": "any"}
+    return {"type": "tool", "name": asked}
 
 
-def _input(call: ToolCall) -> Json:
-    """The arguments as an object; what is none goes back as the documentation of tool streaming advises, wrapped."""
-    arguments = parse_object(call.arguments)
-    return {"INVALID_JSON": call.arguments} if arguments is None else arguments
+def _choice_with(by_tool: AnswerTool, request: ChatRequest) -> dict[str, Json] | None:
+    """The same with the tool that takes the answer among them: to answer is to call it, or another one before."""
+    others = request.tools if request.tool_choice != "none" else ()
+    if request.tool_choice not in (None, "auto", "none") or not _forces_answer(request):
+        return _choice(request.tool_choice) if others else None
+    return {"type": "any"} if others else {"type": "tool", "name": by_tool.tool.name}
+
+
+def _thinking_and_form(request: ChatRequest) -> dict[str, Json]:
+    """How much to think, and the form of the answer."""
+    how = thinking.control(request)
+    fields: dict[str, Json] = {"thinking": how.thinking} if how.thinking else {}
+    output: dict[str, Json] = {"effort": how.effort} if how.effort else {}
+    if request.schema is not None and _answer_tool(request) is None:
+        output["format"] = {"type": "json_schema", "schema": constrained(request.schema.document)}
+    return fields | ({"output_config": output} if output else {})
+
+
+def _with_options(body: Mapping[str, Json], request: ChatRequest) -> dict[str, Json]:
+    """The body with the user's options, which win; one part of `output_config` does not put the other out."""
+    ours, theirs = body.get("output_config"), request.options.get("output_config")
+    merged = {**body, **request.options}
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        merged["output_config"] = ours | theirs
+    return merged
+
+
+def _choices(request: ChatRequest) -> Iterator[tuple[str, str]]:
+    """What we chose for a schema and could do in another way, and the pattern of the error that refuses it."""
+    if request.schema is None:
+        return
+    if _answer_tool(request) is None:
+        yield "format", _FORMAT_REFUSED
+    elif _forces_answer(request) and request.tool_choice in (None, "auto", "none"):
+        yield "forced", _FORCE_REFUSED
 
 
 def _room(message: str) -> int:
@@ -287,9 +356,17 @@ class _Block:
 
 
 class _Reader(Reader):
-    """Reads the events of one message; a whole message is read as if its blocks had come one after the other."""
+    """
+    Reads the events of one message; a whole message is read as if its blocks had come one after the other.
 
-    def __init__(self) -> None:
+    Where a tool takes the answer, what it is called with becomes the text. What the model says besides is held back,
+    and told only if it did not call that tool.
+    """
+
+    def __init__(self, answer_tool: AnswerTool | None = None) -> None:
+        self._answer_tool = answer_tool
+        self._answered = False
+        self._held: list[str] = []
         self._blocks: dict[int, _Block] = {}
         self._counts: dict[str, int] = {}
         self._stop_reason: str | None = None
@@ -345,14 +422,16 @@ class _Reader(Reader):
             yield from self._complete(earlier)
         self._blocks[index] = _Block(start, signature=as_text(start.get("signature")))
         if start.get("type") == "text" and (text := as_text(start.get("text"))):
-            yield TextDelta(text)
+            yield from self._text(text)
+        elif start.get("type") == "tool_use" and not self._takes_answer(start):
+            yield from self._told()
         elif start.get("type") == "thinking" and (text := as_text(start.get("thinking"))):
             yield ThinkingDelta(text)
 
     def _delta(self, index: int, delta: Mapping[str, Json]) -> Iterator[Event]:
         match delta.get("type"):
             case "text_delta":
-                yield TextDelta(as_text(delta.get("text")))
+                yield from self._text(as_text(delta.get("text")))
             case "thinking_delta":
                 if text := as_text(delta.get("thinking")):
                     yield ThinkingDelta(text)
@@ -361,7 +440,7 @@ class _Reader(Reader):
             case "input_json_delta" if index in self._blocks:
                 block, fragment = self._blocks[index], as_text(delta.get("partial_json"))
                 block.fragments.append(fragment)
-                if block.start.get("type") == "tool_use":
+                if block.start.get("type") == "tool_use" and not self._takes_answer(block.start):
                     yield ToolCallDelta(as_text(block.start.get("name")), fragment)
 
     def _complete(self, index: int) -> Iterator[Event]:
@@ -374,9 +453,32 @@ class _Reader(Reader):
                 yield ThinkingEnd({"signature": block.signature} if block.signature else {})
             case "redacted_thinking":
                 yield ThinkingEnd(block.start)
+            case "tool_use" if self._answer_tool is not None and self._takes_answer(block.start):
+                yield from self._answer(self._answer_tool.text_of(_tool_call(index, block).arguments))
             case "tool_use":
                 self._called = True
                 yield _tool_call(index, block)
+
+    def _takes_answer(self, start: Mapping[str, Json]) -> bool:
+        return self._answer_tool is not None and start.get("name") == self._answer_tool.tool.name
+
+    def _answer(self, text: str) -> Iterator[Event]:
+        """The answer, which is one document: a model that is not forced may give it twice."""
+        if not self._answered:
+            self._answered = True
+            yield TextDelta(text)
+
+    def _text(self, text: str) -> Iterator[Event]:
+        if self._answer_tool is None:
+            yield TextDelta(text)
+        else:
+            self._held.append(text)
+
+    def _told(self) -> Iterator[Event]:
+        """What was held back."""
+        if text := "".join(self._held):
+            yield TextDelta(text)
+        self._held.clear()
 
     def _stop(self, message: Mapping[str, Json], usage: Mapping[str, Json]) -> Iterator[Event]:
         """What is known only at the end: why the model stopped, and what it used."""
@@ -395,8 +497,12 @@ class _Reader(Reader):
     def _finish(self) -> Iterator[Event]:
         for index in sorted(self._blocks):
             yield from self._complete(index)
+        if not self._answered:
+            yield from self._told()
         self.complete = True
         reason: FinishReason = _FINISH.get(self._stop_reason, "other") if self._stop_reason else "stop"
+        if self._answered and not self._called and reason == "tool_calls":
+            reason = "stop"  # it has called nothing of the user's
         if self._called and reason in ("stop", "other"):
             reason = "tool_calls"
         yield Finish(reason, self._stop_reason)
