@@ -30,6 +30,7 @@ from llmcli.types import (
 )
 
 JSON_VERSION = 1  # of the documents of --json and --jsonl; see docs/output.md
+_LAST_SEQUENCES = re.compile(rb"(?:\x1b\[[?\d;]*[A-Za-z])+$")  # what a drawing ends with
 _FLUSH_AT = 64 * 1024  # bytes; a small compressed piece of an answer may hold very much text
 
 
@@ -173,7 +174,8 @@ class Stdout(_Descriptor):
 
     def write(self, data: bytes) -> None:
         """See `Place`."""
-        self._amid_line = not data.endswith(b"\n")
+        if self.tty:
+            self._amid_line = not _LAST_SEQUENCES.sub(b"", data).endswith(b"\n")
         super().write(data)
 
     def _failed(self, exc: OSError) -> BaseException:

@@ -307,7 +307,7 @@ def test_ctrl_c_leaves_what_came_and_a_terminal_in_order(llmcli: Program, serve:
     screen = Screen(40, 12, done.out)
     assert screen_of(session) == ["One", "", "Two bold"]
     assert screen.cursor_is_shown
-    assert screen.cursor[0] == 0
+    assert screen.cursor == (0, 3)
 
 
 def test_thinking_between_two_parts_of_an_answer_stands_between_them(llmcli: Program, serve: Serve) -> None:
