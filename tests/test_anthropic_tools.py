@@ -145,6 +145,8 @@ def test_a_call_that_was_never_carried_out_is_answered_as_that() -> None:
     (*_, last) = turns(*HELLO, CALLED, message("user", "never mind"))
     assert [block["type"] for block in last["content"]] == ["tool_result", "tool_result", "text"]
     assert [block.get("is_error") for block in last["content"]] == [True, True, None]
+    (*_, last) = turns(*HELLO, CALLED, message("user", "never mind"), message("assistant", "Well."), *HELLO)
+    assert last["content"] == "hello", "it is said once"
 
 
 def test_a_conversation_may_end_with_a_call() -> None:

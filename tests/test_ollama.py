@@ -82,14 +82,14 @@ def lines(*documents: dict[str, Any]) -> bytes:
 
 def read(stream: bytes) -> list[Event]:
     """The events of a stream through the real framing, and proof that they are the same wherever it is cut."""
-    together = list(_events([stream]))
+    together = list(events_of([stream]))
     for cut in range(1, len(stream)):
-        assert list(_events([stream[:cut], stream[cut:]])) == together
-    assert list(_events(stream[place : place + 1] for place in range(len(stream)))) == together
+        assert list(events_of([stream[:cut], stream[cut:]])) == together
+    assert list(events_of(stream[place : place + 1] for place in range(len(stream)))) == together
     return together
 
 
-def _events(chunks: Any) -> Iterator[Event]:
+def events_of(chunks: Any) -> Iterator[Event]:
     adapter = provider()
     framing, reader = adapter.framing(), adapter.reader(ASKED)
     for chunk in chunks:
@@ -326,7 +326,7 @@ def test_an_error_on_any_line_is_an_error() -> None:
     """ollama/ollama-python#393, 0xPlaygrounds/rig#1758: it comes under status 200."""
     for stream in (lines({"error": "boom"}), lines(line("hi"), {"error": "boom"})):
         with pytest.raises(ProviderFailed, match="boom"):
-            list(_events([stream]))
+            list(events_of([stream]))
     with pytest.raises(ProviderFailed, match="boom"):
         whole({"error": "boom"})
 
@@ -336,19 +336,19 @@ def test_a_stream_that_was_cut_is_not_complete_and_not_malformed(kept: int) -> N
     stream = lines(line("hi"), line(" there"), end())
     begun = stream.index(b"\n") + 1
     assert begun + kept < len(stream) - 2
-    events = list(_events([stream[: begun + kept]]))
+    events = list(events_of([stream[: begun + kept]]))
     assert events[:2] == [Metadata({"model": "qwen3"}), TextDelta("hi")]
     assert not any(isinstance(event, Finish) for event in events)
 
 
 def test_a_malformed_line_in_the_middle_is_an_error() -> None:
     with pytest.raises(ProviderFailed, match="malformed"):
-        list(_events([lines(line("hi")) + b'{"message":\n' + lines(end())]))
+        list(events_of([lines(line("hi")) + b'{"message":\n' + lines(end())]))
 
 
 def test_a_body_that_is_no_answer_of_ollamas_is_an_error() -> None:
     with pytest.raises(ProviderFailed, match="malformed"):
-        list(_events([b"Ollama is running"]))
+        list(events_of([b"Ollama is running"]))
     with pytest.raises(ProviderFailed, match="no message"):
         whole({"status": "ok"})
 

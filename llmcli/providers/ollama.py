@@ -1,5 +1,6 @@
 """
-Ollama's own API: `POST /api/chat`, answered in JSON lines. Layer 2: knows types, errors, framing, provider.
+Ollama's own API: `POST /api/chat` and, for bare text, `/api/generate`, answered in JSON lines. Layer 2: knows types,
+errors, framing, provider.
 
 Ollama also has an OpenAI-compatible route, but that one ignores `num_ctx` and cuts a long prompt without a word
 (memrynote/memry#601); so this is the one to use. Sources: ollama/ollama `api/types.go`, `server/routes.go`,
@@ -7,10 +8,12 @@ Ollama also has an OpenAI-compatible route, but that one ignores `num_ctx` and c
 """
 
 import json
+import re
+from binascii import b2a_base64
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-from llmcli.errors import ProviderFailed
+from llmcli.errors import LlmError, ProviderFailed, RequestRejected, UsageError
 from llmcli.framing import Framing, JsonLines, Record, as_object, parse_json, parse_object
 from llmcli.provider import (
     ApiKey,
@@ -24,6 +27,7 @@ from llmcli.provider import (
 )
 from llmcli.providers.listed_models import models_of
 from llmcli.types import (
+    Attachment,
     ChatRequest,
     Event,
     Finish,
@@ -33,20 +37,36 @@ from llmcli.types import (
     Message,
     Metadata,
     ModelPage,
+    Text,
     TextDelta,
     Thinking,
     ThinkingDelta,
     ThinkingEnd,
+    Tool,
     ToolCall,
+    ToolResult,
     Usage,
 )
 
 _DEFAULT_PORT = "11434"
 _LISTEN_ALL = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # good to listen at, not to dial
-_TOP_LEVEL = frozenset({"format", "keep_alive", "logprobs", "shift", "think", "tools", "top_logprobs", "truncate"})
+_TOP_LEVEL = frozenset(
+    ("format", "keep_alive", "logprobs", "raw", "shift", "suffix", "think", "tools", "top_logprobs", "truncate")
+)
 _SETTINGS = {"max_tokens": "num_predict", "temperature": "temperature", "top_p": "top_p", "seed": "seed"}
 _FINISH: Mapping[str, FinishReason] = {"": "stop", "stop": "stop", "load": "stop", "unload": "stop", "length": "length"}
+_LARGEST_IMAGE = 100 * 2**20  # bytes; Ollama itself has no limit
+_TOKENS_OF_AN_IMAGE = 4_096  # more than the models take that there are
+_LEVELS = {"low": 1_024, "medium": 8_192, "high": 24_576}  # and the tokens that each stands for
+_THINKS_OR_NOT = r"(?is)think value .* is not supported"
 _DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
+
+
+# What a model may lack, and what to do then.
+_LACKS = {
+    "tools": "another model can call tools: see `llmcli models ollama`",
+    "thinking": "leave --thinking out for this model",
+}
 
 
 class Ollama(HTTPProvider):
@@ -68,7 +88,7 @@ class Ollama(HTTPProvider):
         placeholder="",
         hint="needed at ollama.com only: https://ollama.com/settings/keys",
     )
-    capabilities = Capabilities(thinking=True, tools=True)
+    capabilities = Capabilities(generate=True, thinking=True, vision=True, tools=True, schema=True)
     settings: ClassVar[Mapping[str, Setting]] = {
         "max_tokens": Setting(min=-2),  # -1: without end, -2: until the context is full
         "temperature": Setting(min=0),
@@ -81,9 +101,13 @@ class Ollama(HTTPProvider):
             type=int,
         ),
     }
+    attachments: ClassVar[Mapping[str, int]] = dict.fromkeys(("image/png", "image/jpeg", "image/webp"), _LARGEST_IMAGE)
     quirks = (
         "a prompt that is longer than the context is an error; --option truncate=true lets Ollama cut it",
         "num_ctx grows with the prompt in powers of two; another num_ctx makes Ollama load the model again",
+        "no tool can be forced to be called",
+        "a schema is put into the prompt too; with tools only there, because Ollama's format would forbid their calls",
+        "most models only think or do not: --thinking low, medium and high are then the same",
         "--option goes into Ollama's options, except " + ", ".join(sorted(_TOP_LEVEL)),
     )
 
@@ -109,14 +133,25 @@ class Ollama(HTTPProvider):
 
     # --- the request ---
 
+    def check(self, request: ChatRequest) -> None:
+        """See `Provider.check`. Raises `RequestRejected` for what Ollama would pass over in silence."""
+        super().check(request)
+        if request.tools and request.tool_choice not in (None, "auto", "none"):
+            raise RequestRejected(
+                f"{self.config.id} cannot be made to call a tool", hint="--tool-choice auto leaves it to the model"
+            )
+        if request.complete:
+            self._check_completion(request)
+
+    def _check_completion(self, request: ChatRequest) -> None:
+        if [message.role for message in request.messages] != ["user"]:
+            raise UsageError("a completion goes on from one text: it has no system message and no conversation")
+        if request.tools or any(not isinstance(part, Text) for part in request.messages[0].parts):
+            raise RequestRejected(f"{self.config.id} completes nothing but text")
+
     def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
-        """`POST /api/chat`. `stream` is always said, because its default is true."""
-        body: dict[str, Json] = {
-            "model": request.model,
-            "messages": [_message(message) for message in request.messages],
-            "stream": stream,
-            "truncate": False,
-        }
+        """`POST /api/chat`, or `/api/generate`. `stream` is always said, because its default is true."""
+        body: dict[str, Json] = {"model": request.model, **_asked(request), "stream": stream, "truncate": False}
         options: dict[str, Json] = {
             name: value for ours, name in _SETTINGS.items() if (value := getattr(request, ours)) is not None
         }
@@ -125,10 +160,11 @@ class Ollama(HTTPProvider):
         for name, value in request.options.items():
             (body if name in _TOP_LEVEL else options)[name] = value
         if "num_ctx" not in options:
-            options["num_ctx"] = self._num_ctx(body, request.max_tokens)
-        return json_request(self.url("/api/chat"), {**body, "options": options}, stream=stream)
+            options["num_ctx"] = self._num_ctx(body, request)
+        url = self.url("/api/generate" if request.complete else "/api/chat")
+        return json_request(url, {**body, "options": options}, stream=stream)
 
-    def _num_ctx(self, body: Mapping[str, Json], max_tokens: int | None) -> int:
+    def _num_ctx(self, body: Mapping[str, Json], request: ChatRequest) -> int:
         """
         The context's length. Two bytes a token is more than nearly any text needs, so that nearly no prompt is too
         long; powers of two, because Ollama loads the model again for each other length. Ollama itself lowers it to
@@ -137,9 +173,28 @@ class Ollama(HTTPProvider):
         configured = self.config.own.get("num_ctx")
         if isinstance(configured, int) and configured:  # OLLAMA_CONTEXT_LENGTH=0 is Ollama's own "not said"
             return configured
-        room = max_tokens if max_tokens and max_tokens > 0 else self.answer_room
-        needed = len(json.dumps(body, ensure_ascii=False).encode()) // 2 + room
+        images, written = _images(request), len(json.dumps(body, ensure_ascii=False).encode())
+        prompt = (written - sum(map(len, images))) // 2 + len(images) * _TOKENS_OF_AN_IMAGE
+        most = request.max_tokens
+        needed = prompt + (most if most and most > 0 else self.answer_room)
         return max(self.least_num_ctx, 1 << (needed - 1).bit_length())
+
+    # --- what the service refuses ---
+
+    def adapt(self, request: ChatRequest, error: LlmError) -> ChatRequest | None:
+        """See `HTTPProvider.adapt`. Where a model knows no levels of thinking, it is told to think."""
+        if {"levels", "think"} & (request.without | request.options.keys()) or not isinstance(_think(request), str):
+            return None
+        refused = isinstance(error, RequestRejected) and re.search(_THINKS_OR_NOT, error.message)
+        return request._replace(without=request.without | {"levels"}) if refused else None
+
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
+        """See `HTTPProvider.read_error`."""
+        error = super().read_error(status, headers, body)
+        for ability, hint in _LACKS.items():
+            if type(error) is RequestRejected and f"does not support {ability}" in error.message:
+                error.hint = hint
+        return error
 
     # --- the answer ---
 
@@ -182,10 +237,53 @@ def _host_and_port(authority: str) -> tuple[str, str]:
 # --- our messages -> their messages ---------------------------------------------------------------
 
 
+def _asked(request: ChatRequest) -> dict[str, Json]:
+    """What is asked for: a conversation to go on with, or a text."""
+    asked: dict[str, Json] = {}
+    if request.complete:
+        asked.update(prompt=request.messages[-1].text, raw=True)
+    else:
+        asked["messages"] = [one for message in _with_schema(request) for one in _messages(message)]
+    if tools := _tools(request):
+        asked["tools"] = [_tool(tool) for tool in tools]
+    if request.schema is not None and not tools:
+        asked["format"] = dict(request.schema.document) or "json"
+    think = _think(request)
+    return asked if think is None else {**asked, "think": think}
+
+
+def _with_schema(request: ChatRequest) -> tuple[Message, ...]:
+    """
+    The conversation with the schema behind what the user said last: Ollama itself keeps it from the model. Not in a
+    system message, which would put out the one that a model brings with it.
+    """
+    messages = request.messages
+    last = max((place for place, message in enumerate(messages) if message.role == "user"), default=None)
+    if request.schema is None or last is None:
+        return messages
+    document = json.dumps(dict(request.schema.document) or {"type": "object"}, ensure_ascii=False)
+    said = messages[last]
+    said = said._replace(parts=(*said.parts, Text(f"\n\nAnswer with JSON alone, of this JSON schema: {document}")))
+    return (*messages[:last], said, *messages[last + 1 :])
+
+
+def _messages(message: Message) -> list[Json]:
+    """A message as one of theirs, or as several: each result of a tool is one."""
+    results = [part for part in message.parts if isinstance(part, ToolResult)]
+    if not results:
+        return [_message(message)]
+    return [
+        {"role": "tool", "tool_name": result.name, "tool_call_id": result.id, "content": result.content}
+        for result in results
+    ]
+
+
 def _message(message: Message) -> Json:
     converted: dict[str, Json] = {"role": message.role, "content": message.text}
     if thinking := "".join(part.text for part in message.parts if isinstance(part, Thinking)):
         converted["thinking"] = thinking
+    if images := _images_in(message):
+        converted["images"] = [*images]
     calls = [part for part in message.parts if isinstance(part, ToolCall)]
     if calls:
         converted["tool_calls"] = [
@@ -193,6 +291,36 @@ def _message(message: Message) -> Json:
             for index, call in enumerate(calls)
         ]
     return converted
+
+
+def _images(request: ChatRequest) -> list[str]:
+    return [image for message in request.messages for image in _images_in(message)]
+
+
+def _images_in(message: Message) -> list[str]:
+    """What is attached, as base64 and without a word about its type, which Ollama sees for itself."""
+    return [b2a_base64(part.data, newline=False).decode() for part in message.parts if isinstance(part, Attachment)]
+
+
+def _tools(request: ChatRequest) -> tuple[Tool, ...]:
+    """The tools that may be called: Ollama has no other way to say that none may."""
+    return () if request.tool_choice == "none" else request.tools
+
+
+def _tool(tool: Tool) -> Json:
+    described: dict[str, Json] = {"description": tool.description} if tool.description else {}
+    function: dict[str, Json] = {"name": tool.name, **described, "parameters": {"type": "object", **tool.parameters}}
+    return {"type": "function", "function": function}
+
+
+def _think(request: ChatRequest) -> bool | str | None:
+    """Whether to think, or how much where the model knows levels: the lowest that stands for so many tokens."""
+    asked = request.thinking
+    if isinstance(asked, int):
+        asked = "off" if asked <= 0 else next((name for name, tokens in _LEVELS.items() if asked <= tokens), "high")
+    if asked == "off":
+        return False
+    return True if asked is not None and "levels" in request.without else asked
 
 
 def _arguments(call: ToolCall) -> Json:
@@ -233,7 +361,7 @@ class _Reader(Reader):
     def whole(self, document: object) -> Iterator[Event]:
         """See `Reader.whole`."""
         answer = as_object(document)
-        if not isinstance(answer.get("message"), dict):
+        if not isinstance(answer.get("message"), dict) and not isinstance(answer.get("response"), str):
             raise ProviderFailed("the answer has no message")
         yield from self._line({**answer, "done": True})
 
@@ -245,6 +373,8 @@ class _Reader(Reader):
             if line.get("model"):
                 yield Metadata({"model": line["model"]})
         message = as_object(line.get("message"))
+        if "response" in line:  # of /api/generate
+            message = {"content": line["response"], "thinking": line.get("thinking")}
         if thinking := message.get("thinking"):
             self._thinks = True
             yield ThinkingDelta(str(thinking))
