@@ -297,6 +297,6 @@ def test_wide_signs_count_twice_where_the_lines_of_show_are_folded(llmcli: Progr
 def test_on_a_terminal_of_80_columns_the_list_has_a_name_and_a_key_for_each(llmcli: Program) -> None:
     heading, first, *rest = on_terminal(llmcli, "providers", "--no-config").text.splitlines()
 
-    assert heading.split() == ["ID", "NAME", "KEY", "DEFAULT", "MODEL"]
+    assert {"ID", "NAME", "KEY", "DEFAULT"} <= set(heading.split())
     assert first.split("  ")[0] == "echo"
     assert max(map(cells, rest)) <= 80
