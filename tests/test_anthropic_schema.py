@@ -65,6 +65,11 @@ def test_a_schema_stands_beside_an_effort_and_tools() -> None:
     assert [tool["name"] for tool in sent["tools"]] == ["now"]
 
 
+def test_an_option_of_the_output_does_not_put_the_schema_out() -> None:
+    sent = body(schema=NAMED, options={"output_config": {"effort": "max"}})
+    assert sent["output_config"] == {"effort": "max", "format": {"type": "json_schema", "schema": CLOSED}}
+
+
 def test_another_server_is_told_the_schema_in_words_too() -> None:
     """llama.cpp passes `output_config` over without a word."""
     sent = json.loads(
@@ -257,6 +262,11 @@ def test_a_tool_of_the_users_is_called_as_ever() -> None:
         ToolCall("toolu_1", "now", "{}"),
         Finish("tool_calls", "tool_use"),
     ]
+
+
+def test_who_answers_and_calls_a_tool_of_the_users_has_not_ended() -> None:
+    stream = sse(start(), *called(0, "sizes", '{"a":1}'), *called(1, "now", "{}"), *stop("tool_use"))
+    assert read(stream, ASKED._replace(tools=(NOW,)))[-2:] == [Usage(9, 31, 40), Finish("tool_calls", "tool_use")]
 
 
 def test_an_answer_that_was_cut_is_told_as_it_is() -> None:
