@@ -39,9 +39,9 @@ def whole(finish: str | None = "stop", /, **fields: Any) -> dict[str, Any]:
     return {"id": "c1", "model": "m", "choices": [{"index": 0, "message": fields, "finish_reason": finish}]}
 
 
-def stream_events(provider: HTTPProvider, *pieces: bytes) -> Iterator[Event]:
+def stream_events(provider: HTTPProvider, *pieces: bytes, request: ChatRequest = ASKED) -> Iterator[Event]:
     """The events of a stream that arrives in these pieces. Nothing is read after `Finish`."""
-    reader, framing = provider.reader(ASKED), provider.framing()
+    reader, framing = provider.reader(request), provider.framing()
     records = chain(chain.from_iterable(map(framing.feed, pieces)), _late(framing))
     for event in chain(chain.from_iterable(map(reader.feed, records)), _late(reader)):
         yield event

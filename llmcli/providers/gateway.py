@@ -12,43 +12,12 @@ A streamed answer is that of OpenAI's chat completions, and may be told whole as
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, cast
 
-from llmcli.provider import ApiKey, Reader, Setting
-from llmcli.providers.openai import ChatReader, JsonObject
+from llmcli.provider import ApiKey, Capabilities, Setting
+from llmcli.providers.chat_reader import ChatReader, JsonObject
 from llmcli.providers.vendors import OpenAICompatible
 from llmcli.types import ChatRequest, Event, HttpRequest
 
 _ITS_OWN = "default"  # the model that the gateway chooses by itself
-
-
-class Gateway(OpenAICompatible):
-    """The gateway: everything but the messages goes into `options`."""
-
-    id = "gateway"
-    name = "Custom gateway"
-    default_base_url = "http://localhost:8080/api"
-    default_model = _ITS_OWN
-    api_key = ApiKey(required=False, env=("GATEWAY_API_KEY",), placeholder="", hint="whatever your gateway wants")
-    settings: ClassVar[Mapping[str, Setting]] = {}
-    quirks = (f"The model {_ITS_OWN!r} is not sent: the gateway chooses.", "The models are not listed.")
-
-    chat_path = "/chat"
-    stream_options = False
-
-    def body(self, request: ChatRequest, *, stream: bool) -> JsonObject:
-        """See `OpenAI.body`."""
-        options = super().body(request, stream=stream)
-        messages = options.pop("messages")
-        if options["model"] == _ITS_OWN:
-            del options["model"]
-        return {"messages": messages, "options": options}
-
-    def reader(self, request: ChatRequest) -> Reader:
-        """See `HTTPProvider.reader`."""
-        return GatewayReader(self)
-
-    def models_request(self, cursor: str | None = None) -> HttpRequest | None:
-        """See `HTTPProvider.models_request`."""
-        return None
 
 
 class GatewayReader(ChatReader):
@@ -70,3 +39,37 @@ class GatewayReader(ChatReader):
         facts = [name for name in metadata if name not in (*self.fields, "usage", "choices", "error")]
         self.fields = (*self.fields, *facts)
         return {**metadata, **cast("JsonObject", document)}
+
+
+class Gateway(OpenAICompatible):
+    """The gateway: everything but the messages goes into `options`."""
+
+    id = "gateway"
+    name = "Custom gateway"
+    default_base_url = "http://localhost:8080/api"
+    default_model = _ITS_OWN
+    api_key = ApiKey(required=False, env=("GATEWAY_API_KEY",), placeholder="", hint="whatever your gateway wants")
+    settings: ClassVar[Mapping[str, Setting]] = {}
+    quirks = (f"The model {_ITS_OWN!r} is not sent: the gateway chooses.", "The models are not listed.")
+
+    capabilities = Capabilities(thinking=True)
+    attachments: ClassVar[Mapping[str, int]] = {}
+    json_mode = False
+
+    chat_path = "/chat"
+    responses_path = None
+    stream_options = False
+    thinking_in = None  # what the gateway asks may think, but how much is its own choice
+    reader_class = GatewayReader
+
+    def body(self, request: ChatRequest, *, stream: bool) -> JsonObject:
+        """See `OpenAI.body`."""
+        options = super().body(request, stream=stream)
+        messages = options.pop("messages")
+        if options["model"] == _ITS_OWN:
+            del options["model"]
+        return {"messages": messages, "options": options}
+
+    def models_request(self, cursor: str | None = None) -> HttpRequest | None:
+        """See `HTTPProvider.models_request`."""
+        return None

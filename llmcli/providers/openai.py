@@ -1,43 +1,46 @@
 """
-OpenAI's chat completions, and with them the dialect that most services speak. Layer 2: knows types, errors, framing,
-http_errors and the contract.
+OpenAI's API, and with it the dialect that most services speak: chat completions, completions of bare text, and the
+Responses API of `responses.py`. Layer 2: knows types, errors and the contract.
 
 How a service differs is said by class attributes of `OpenAI`, so that a vendor is a subclass of a few lines; see
-`vendors.py`. The reader takes whatever the dialect's servers are known to send, for all of them alike.
+`vendors.py`. The reader (`chat_reader.py`) takes whatever the dialect's servers are known to send, for all of them
+alike. What only few requests hold (schemas, attachments) is loaded by the first that holds it.
 """
 
-import json
 import re
-from binascii import crc32
 from collections.abc import Iterable, Iterator, Mapping
-from typing import ClassVar, Literal, TypeAlias, cast
+from typing import ClassVar, Literal
+from urllib.parse import urlsplit
 
-from llmcli import http_errors
-from llmcli.errors import LlmError, ProviderFailed, RequestRejected
-from llmcli.framing import Record, parse_json, parse_json_stream
-from llmcli.provider import ApiKey, ConfigKey, HTTPProvider, Reader, json_request, raise_error_in, with_headers
+from llmcli.errors import LlmError, ProviderFailed, RequestRejected, UsageError
+from llmcli.provider import (
+    ApiKey,
+    Capabilities,
+    ConfigKey,
+    HTTPProvider,
+    Reader,
+    json_request,
+    raise_error_in,
+    with_headers,
+)
+from llmcli.providers import thinking_control
+from llmcli.providers.chat_reader import FIELDS, ChatReader, CompletionReader, JsonObject
 from llmcli.providers.listed_models import models_of
 from llmcli.providers.think_tags import ThinkTags
-from llmcli.providers.tool_calls import ToolCallAssembler, new_call_id
+from llmcli.providers.tool_calls import CallIds, new_call_id
 from llmcli.types import (
+    Attachment,
     ChatRequest,
-    Event,
-    Finish,
-    FinishReason,
     HttpRequest,
     Json,
     Message,
-    Metadata,
     ModelPage,
-    TextDelta,
+    Text,
     Thinking,
-    ThinkingDelta,
-    ThinkingEnd,
+    Tool,
     ToolCall,
-    Usage,
+    ToolResult,
 )
-
-JsonObject: TypeAlias = dict[str, Json]
 
 # Words with which a service says that it does not know a parameter, and not that its value is wrong.
 _REFUSED = re.compile(
@@ -46,6 +49,22 @@ _REFUSED = re.compile(
     re.IGNORECASE,
 )
 _TOKEN_FIELDS = ("max_completion_tokens", "max_tokens")
+_CHAT = "chat completions"  # in `ChatRequest.without`: the service has sent us to the other API
+# Patterns that few requests need are compiled by the first that does.
+_OTHER_API = r"\bv1/responses\b"  # (openai/openai-openapi#541)
+_NO_INPUT = r"(?i)\b(?:image|audio|video) input is not supported"  # llama.cpp, with status 500
+
+# OpenAI's models that only the Responses API has, and those that take tools there only, unless they are not to think.
+_RESPONSES_ONLY = (
+    r"o[13]-pro.*|.*-deep-research.*|gpt-5(\.\d+)?-pro.*|gpt-5-codex.*|gpt-5\.1-codex-max.*|computer-use-preview.*"
+    r"|.*-cyber|.*-rosalind|gpt-6\.2-astra-law"
+)
+_TOOLS_IN_RESPONSES = r"gpt-(5\.([4-9]|\d\d)|[6-9]|\d\d)"
+
+MEGABYTE = 1_000_000
+IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
+SOUNDS = ("audio/wav", "audio/mpeg")
+PDF = "application/pdf"
 
 
 class OpenAI(HTTPProvider):
@@ -57,7 +76,13 @@ class OpenAI(HTTPProvider):
     `reasoning_echo`: which assistant messages are sent back with their reasoning. `reasoning_field`: under which name.
     `think_tags`: the tags at the start of the text that hold thinking. `call_id_length`: the length of tool call ids
     where only that many alphanumerics are taken. `own_headers`: headers, and the configuration keys that hold their
-    values. `metadata_fields`: what else of an answer is worth keeping.
+    values. `metadata_fields`: what else of an answer is worth keeping. `reader_class`: what reads chat completions.
+
+    `named_tool_choice`: a tool may be asked for by its name. `forced_tools`: a call may be demanded at all.
+    `never_streamed`: what a request may hold (`tools`, `schema`) only where its answer comes whole. `api`: which one is
+    asked where nothing speaks for the other; `responses_path`: where the Responses API is, if there is one.
+    `text_format`: the Responses API wants to be told that the answer is text. `thinking_in`: the words of chat
+    completions for how much to think (`thinking_control.WORDS`), if they have any.
     """
 
     id = "openai"
@@ -70,38 +95,122 @@ class OpenAI(HTTPProvider):
         "organization": ConfigKey("sent as OpenAI-Organization", env=("OPENAI_ORG_ID",)),
         "project": ConfigKey("sent as OpenAI-Project", env=("OPENAI_PROJECT_ID",)),
     }
+    capabilities = Capabilities(thinking=True, vision=True, tools=True, schema=True)
+    attachments: ClassVar[Mapping[str, int]] = {
+        **dict.fromkeys((*IMAGES, PDF), 50 * MEGABYTE),
+        **dict.fromkeys(SOUNDS, 20 * MEGABYTE),
+    }
+    attachment_urls = True
+    json_mode = True
     quirks: ClassVar[tuple[str, ...]] = (
         "Reasoning models refuse a temperature or top-p other than their default.",
-        "The text of the reasoning is never shown, only the number of its tokens.",
+        "Chat completions never tell the text of the reasoning, only the number of its tokens.",
+        "A request that only the Responses API takes goes there; --option api=responses or api=chat says where to ask.",
     )
 
     chat_path: ClassVar[str] = "/chat/completions"
+    completions_path: ClassVar[str] = "/completions"
+    responses_path: ClassVar[str | None] = "/responses"
+    api: ClassVar[Literal["chat", "responses"]] = "chat"
     token_field: ClassVar[Literal["max_completion_tokens", "max_tokens"]] = "max_completion_tokens"
     system_role: ClassVar[Literal["developer", "system"]] = "developer"
     seed_field: ClassVar[str] = "seed"
     stream_options: ClassVar[bool] = True
+    named_tool_choice: ClassVar[bool] = True
+    forced_tools: ClassVar[bool] = True
+    never_streamed: ClassVar[tuple[Literal["tools", "schema"], ...]] = ()
+    text_format: ClassVar[bool] = False
+    thinking_in: ClassVar[str | None] = "effort"
     reasoning_echo: ClassVar[Literal["none", "tool_turns", "all"]] = "none"
     reasoning_field: ClassVar[str] = "reasoning_content"
     think_tags: ClassVar[tuple[str, ...]] = ("think",)
     call_id_length: ClassVar[int | None] = None
     own_headers: ClassVar[Mapping[str, str]] = {"OpenAI-Organization": "organization", "OpenAI-Project": "project"}
     metadata_fields: ClassVar[tuple[str, ...]] = ("provider", "citations", "search_results")
+    reader_class: ClassVar[type[ChatReader]] = ChatReader
 
     @classmethod
     def resolve_base_url(cls, url: str) -> str:
         """The base URL holds the version, and `/v1` is never added: not every service has it. A pasted path goes."""
         return url.strip().rstrip("/").removesuffix(cls.chat_path).rstrip("/")
 
+    # --- what is refused before anything is sent, and which API is asked ---
+
+    def check(self, request: ChatRequest) -> None:
+        """See `Provider.check`."""
+        super().check(request)
+        api = self.api_of(request)
+        if request.complete:
+            _check_completion(request)
+        elif api == "responses":
+            from llmcli.providers import responses
+
+            responses.refuse(request)
+        if request.thinking is not None and self.capabilities.thinking:
+            self.thinking(request.thinking)
+        if request.tools and not self.forced_tools and request.tool_choice not in (None, "auto", "none"):
+            raise RequestRejected(f"{self.config.id} leaves it to the model whether a tool is called")
+
+    def api_of(self, request: ChatRequest) -> Literal["chat", "responses"]:
+        """
+        The API that a request goes to: the one that `--option api=` names, or else what the model needs.
+
+        Raises `UsageError` for a name of none, and `RequestRejected` where there is no Responses API.
+        """
+        said = request.options.get("api")
+        if said is None:
+            return "responses" if _CHAT in request.without or self.needs_responses(request) else self.api
+        if said == "chat":
+            return "chat"
+        if said != "responses":
+            raise UsageError(f"--option api={said} is not one of chat, responses")
+        if self.responses_path is None:
+            raise RequestRejected(f"{self.config.id} has no Responses API")
+        return "responses"
+
+    def needs_responses(self, request: ChatRequest) -> bool:
+        """
+        Whether only the Responses API answers such a request. What stands behind another address than OpenAI's may
+        have no such API, so there it has to be asked for.
+        """
+        host = urlsplit(self.base_url or "").hostname or ""
+        if not host.endswith(".openai.com"):
+            return False
+        if re.fullmatch(_RESPONSES_ONLY, request.model):
+            return True
+        return bool(request.tools) and request.thinking != "off" and bool(re.match(_TOOLS_IN_RESPONSES, request.model))
+
     # --- requests ---
 
     def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
         """See `HTTPProvider.chat_request`."""
-        body = self.body(request, stream=stream)
-        return with_headers(json_request(self.chat_url(request), body, stream=stream), self.extra_headers())
+        request = self._narrowed(request)
+        stream = stream and not any(getattr(request, part) for part in self.never_streamed)
+        url, body = self._described(request, stream=stream)
+        return with_headers(json_request(url, body, stream=stream), self.extra_headers())
+
+    def _described(self, request: ChatRequest, *, stream: bool) -> tuple[str, JsonObject]:
+        """Where a request goes, and its body."""
+        if request.complete:
+            return self.url(self.completions_path), self.completion_body(request, stream=stream)
+        if self.api_of(request) == "responses":
+            return self.responses_url(), self.responses_body(request, stream=stream)
+        return self.chat_url(request), self.body(request, stream=stream)
+
+    def _narrowed(self, request: ChatRequest) -> ChatRequest:
+        """The same request without the name of a tool where none may be named: then that one is all there is."""
+        named = tuple(tool for tool in request.tools if tool.name == request.tool_choice)
+        if not named or self.named_tool_choice:
+            return request
+        return request._replace(tools=named, tool_choice="required")
 
     def chat_url(self, request: ChatRequest) -> str:
-        """Where the request goes."""
+        """Where a request for a chat completion goes."""
         return self.url(self.chat_path)
+
+    def responses_url(self) -> str:
+        """Where a request of the Responses API goes."""
+        return self.url(self.responses_path or "/responses")
 
     def extra_headers(self) -> dict[str, str]:
         """Headers that go with every request."""
@@ -110,6 +219,41 @@ class OpenAI(HTTPProvider):
     def body(self, request: ChatRequest, *, stream: bool) -> JsonObject:
         """The body of a chat request. What was not said is not in it, not even as null; options win."""
         body: JsonObject = {"model": request.model, "messages": self.messages(request)}
+        body.update(self._settings(request, stream=stream))
+        if request.tools:
+            body["tools"] = [_tool(tool) for tool in request.tools]
+            if request.tool_choice is not None:
+                body["tool_choice"] = _choice(request.tool_choice)
+        if request.schema is not None:
+            body.update(self._response_format(request))
+        if request.thinking is not None and self.capabilities.thinking:
+            body.update(self.thinking(request.thinking))
+        body.update(_own_options(request))
+        return body
+
+    def completion_body(self, request: ChatRequest, *, stream: bool) -> JsonObject:
+        """The body of a request to complete bare text."""
+        prompt = "".join(message.text for message in request.messages)
+        return {
+            "model": request.model,
+            "prompt": prompt,
+            **self._settings(request, stream=stream),
+            **_own_options(request),
+        }
+
+    def responses_body(self, request: ChatRequest, *, stream: bool) -> JsonObject:
+        """The body of a request of the Responses API."""
+        from llmcli.providers import responses
+
+        role = self._system_role(request)
+        body = responses.body(
+            request, self._origin(request), stream=stream, system_role=role, text_format=self.text_format
+        )
+        return {**body, **_own_options(request)}
+
+    def _settings(self, request: ChatRequest, *, stream: bool) -> JsonObject:
+        """What a request says beside what is asked."""
+        body: JsonObject = {}
         if stream:
             body["stream"] = True
             if self.stream_options and "stream_options" not in request.without:
@@ -122,22 +266,47 @@ class OpenAI(HTTPProvider):
             self.seed_field: request.seed,
         }
         body.update({name: value for name, value in said.items() if value is not None})
-        body.update(request.options)
         return body
+
+    def thinking(self, asked: str | int) -> JsonObject:
+        """How much to think (`off`, a level, a number of tokens), as fields of a chat request. May be refused."""
+        return thinking_control.fields(self.thinking_in or "", asked, self.config.id)
+
+    def _response_format(self, request: ChatRequest) -> JsonObject:
+        """The form that the answer is to have: that of a schema, or else any JSON object."""
+        if request.schema is None:
+            return {}
+        if self.json_mode and not (self.capabilities.schema and request.schema.document):
+            return {"response_format": {"type": "json_object"}}
+        if not self.capabilities.schema:
+            return {}
+        from llmcli.providers.strict_schema import named
+
+        schema = request.schema if request.schema.document else request.schema._replace(document={"type": "object"})
+        wanted = named(schema, strictly="strict" not in request.without)
+        return {"response_format": {"type": "json_schema", "json_schema": wanted}}
+
+    # --- the conversation ---
 
     def messages(self, request: ChatRequest) -> list[Json]:
         """The conversation in the API's format."""
-        used_ids: set[str] = set()
-        return [self._message(message, request, used_ids) for message in request.messages]
+        ids = CallIds(self.call_id_length)
+        return [sent for message in request.messages for sent in self._messages(message, request, ids)]
 
-    def _message(self, message: Message, request: ChatRequest, used_ids: set[str]) -> JsonObject:
+    def _messages(self, message: Message, request: ChatRequest, ids: CallIds) -> list[JsonObject]:
+        """One turn: a message, or one for each of its results."""
         if message.role == "assistant":
-            return self._assistant(message, used_ids)
+            return [self._assistant(message, ids)]
+        if message.role == "tool":
+            results = [part for part in message.parts if isinstance(part, ToolResult)]
+            return [
+                {"role": "tool", "tool_call_id": call_id, "content": result.content}
+                for result, call_id in zip(results, ids.results(results), strict=True)
+            ]
         role = self._system_role(request) if message.role == "system" else message.role
-        # Text alone is a plain string: several servers refuse a list of parts.
-        return {"role": role, "content": message.text}
+        return [{"role": role, "content": _content(message)}]
 
-    def _assistant(self, message: Message, used_ids: set[str]) -> JsonObject:
+    def _assistant(self, message: Message, ids: CallIds) -> JsonObject:
         sent: JsonObject = {"role": "assistant"}
         calls = [part for part in message.parts if isinstance(part, ToolCall)]
         # Beside tool calls the content may be left out; null and "" are each refused somewhere.
@@ -146,7 +315,7 @@ class OpenAI(HTTPProvider):
         if self.reasoning_echo == "all" or (self.reasoning_echo == "tool_turns" and calls):
             sent.update(self._reasoning(part for part in message.parts if isinstance(part, Thinking)))
         if calls:
-            sent["tool_calls"] = [self._tool_call(call, used_ids) for call in calls]
+            sent["tool_calls"] = [_tool_call(*pair) for pair in zip(calls, ids.calls(calls), strict=True)]
         return sent
 
     def _reasoning(self, blocks: Iterable[Thinking]) -> JsonObject:
@@ -160,26 +329,9 @@ class OpenAI(HTTPProvider):
             return {"reasoning_details": details}
         return {self.reasoning_field: text} if text else {}
 
-    def _tool_call(self, call: ToolCall, used_ids: set[str]) -> JsonObject:
-        function: JsonObject = {"name": call.name, "arguments": call.arguments}
-        return {"id": self._call_id(call.id, used_ids), "type": "function", "function": function, **call.opaque}
-
-    def _call_id(self, call_id: str, used: set[str]) -> str:
-        """
-        The id of a call on the wire: unique in the conversation, though some servers send one id for every call
-        (open-webui/open-webui#28305), and of the length that the service wants (langchain-ai/langchain#24668).
-        """
-        wanted = self._fitting(call_id)
-        if wanted in used:
-            wanted = self._fitting(f"{call_id}_{len(used)}")
-        used.add(wanted)
-        return wanted
-
-    def _fitting(self, call_id: str) -> str:
-        length = self.call_id_length
-        if length is None or (len(call_id) == length and call_id.isascii() and call_id.isalnum()):
-            return call_id
-        return f"{crc32(call_id.encode()):0{length}x}"
+    def _origin(self, request: ChatRequest) -> str:
+        """Whose reasoning it is that is kept for the next request."""
+        return f"{self.config.id}/{request.model}"
 
     def new_call_id(self) -> str:
         """An id for a tool call that came without one."""
@@ -189,6 +341,8 @@ class OpenAI(HTTPProvider):
         return "system" if "developer" in request.without else self.system_role
 
     def _token_field(self, request: ChatRequest) -> str:
+        if request.complete:
+            return "max_tokens"
         other = next(field for field in _TOKEN_FIELDS if field != self.token_field)
         return other if self.token_field in request.without else self.token_field
 
@@ -205,20 +359,43 @@ class OpenAI(HTTPProvider):
 
     def _own_choices(self, request: ChatRequest) -> Iterator[str]:
         """The names in the request that we chose and could leave out or say in another way."""
+        system = any(message.role == "system" for message in request.messages)
+        if system and self._system_role(request) == "developer" and not request.complete:
+            yield "developer"
+        if request.schema is not None and "strict" not in request.without:
+            yield "strict"
+        if self.api_of(request) == "responses" and not request.complete:
+            yield from (name for name in ("include", "reasoning.summary") if name not in request.without)
+            return
+        if self.responses_path is not None and "api" not in request.options and not request.complete:
+            yield _CHAT
         if self.stream_options and "stream_options" not in request.without | request.options.keys():
             yield "stream_options"
         tried = request.without.intersection(_TOKEN_FIELDS)
-        if request.max_tokens is not None and not tried and self.token_field not in request.options:
-            yield self.token_field
-        system = any(message.role == "system" for message in request.messages)
-        if system and self._system_role(request) == "developer":
-            yield "developer"
+        field = self._token_field(request)
+        if request.max_tokens is not None and not tried and not request.complete and field not in request.options:
+            yield field
+
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
+        """See `HTTPProvider.read_error`. That a model takes no images is no failure of the server."""
+        error = super().read_error(status, headers, body)
+        if isinstance(error, ProviderFailed) and re.search(_NO_INPUT, error.message):
+            return RequestRejected(error.message, http_status=status, request_id=error.request_id)
+        return error
 
     # --- answers ---
 
     def reader(self, request: ChatRequest) -> Reader:
         """See `HTTPProvider.reader`."""
-        return ChatReader(self)
+        fields = (*FIELDS, *self.metadata_fields)
+        if request.complete:
+            return CompletionReader(fields)
+        if self.api_of(request) == "responses":
+            from llmcli.providers import responses
+
+            return responses.ResponsesReader(self._origin(request), fields)
+        keep = self.reasoning_echo != "none"
+        return self.reader_class(self.think_splitter(), fields, new_id=self.new_call_id, keep_details=keep)
 
     def think_splitter(self) -> ThinkTags:
         """What takes the thinking out of the text of one answer."""
@@ -237,372 +414,58 @@ class OpenAI(HTTPProvider):
         return ModelPage(models_of(listed, prefix="models/"))  # which Gemini puts in front, and takes without
 
 
+def _check_completion(request: ChatRequest) -> None:
+    """Raise `RequestRejected` for what a completion of bare text has no place for."""
+    parts = [part for message in request.messages for part in message.parts]
+    if [message.role for message in request.messages] != ["user"] or not all(isinstance(part, Text) for part in parts):
+        raise RequestRejected("a completion takes one text and nothing else: no system message, no attachment")
+    for name in ("tools", "schema", "thinking"):
+        if getattr(request, name):
+            raise RequestRejected(f"a completion of bare text takes no {name}")
+
+
+def _own_options(request: ChatRequest) -> JsonObject:
+    """The options that are the API's; `api` is ours, and says which one is asked."""
+    return {name: value for name, value in request.options.items() if name != "api"}
+
+
+def _tool(tool: Tool) -> JsonObject:
+    described: JsonObject = {"description": tool.description} if tool.description else {}
+    return {"type": "function", "function": {"name": tool.name, **described, "parameters": dict(tool.parameters)}}
+
+
+def _choice(choice: str) -> Json:
+    return choice if choice in ("auto", "none", "required") else {"type": "function", "function": {"name": choice}}
+
+
+def _content(message: Message) -> Json:
+    """Text alone is a plain string: several servers refuse a list of parts."""
+    if not any(isinstance(part, Attachment) for part in message.parts):
+        return message.text
+    from llmcli.providers.content_parts import chat_part
+
+    return [chat_part(part) for part in message.parts if isinstance(part, Text | Attachment)]
+
+
+def _tool_call(call: ToolCall, call_id: str) -> JsonObject:
+    function: JsonObject = {"name": call.name, "arguments": call.arguments}
+    return {"id": call_id, "type": "function", "function": function, **call.opaque}
+
+
 def _refuses(error: RequestRejected, name: str) -> bool:
     """Whether the error is about our use of `name`, and not about its value."""
+    message, parameter = error.message.lower(), error.parameter or ""
     if name == "developer":
-        return name in error.message.lower() or (error.parameter or "").endswith("role")
+        return name in message or parameter.endswith("role")
+    if name == _CHAT:
+        return re.search(_OTHER_API, message) is not None
+    if name == "strict":
+        return re.search(r"invalid schema|\bstrict\b", f"{message} {parameter}") is not None
+    if name == "reasoning.summary":
+        return parameter == name or "reasoning summar" in message
+    if name == "include" and "encrypted content" in message:
+        return True
     return (
         re.search(rf"\b{name}\b", error.parameter or error.message) is not None
         and _REFUSED.search(error.message) is not None
     )
-
-
-_NOTHING: tuple[Json, ...] = (None, "", [], {})
-
-
-# --- the reader -----------------------------------------------------------------------------------
-
-
-class ChatReader(Reader):
-    """
-    Reads one chat completion, whole or streamed.
-
-    A stream is complete when a finish reason or `[DONE]` was seen. `Finish` waits for `[DONE]` or the end, because the
-    usage comes after the finish reason (langchain-ai/langchain#35559).
-    """
-
-    def __init__(self, provider: OpenAI) -> None:
-        self._tags = provider.think_splitter()
-        self._calls = ToolCallAssembler(provider.new_call_id)
-        self.fields = ("model", "id", *provider.metadata_fields)  # of a document, for the metadata
-        self._keep_details = provider.reasoning_echo != "none"
-        self._metadata: JsonObject = {}
-        self._described = False
-        self._index: Json = None  # of the choice that we read; with `n=2` there are two, and their pieces alternate
-        self._spoke = False
-        self._thinking = False
-        self._details: list[JsonObject] = []
-        self._refusal = ""
-        self._annotations: list[Json] = []
-        self._usage: Usage | None = None
-        self._raw: str | None = None
-
-    # --- records ---
-
-    def feed(self, record: Record) -> Iterator[Event]:
-        """See `Reader.feed`."""
-        data = record.data
-        if record.event == "error" and data.strip():
-            raise http_errors.classify_in_stream(http_errors.describe(data.encode()))
-        if data[:1] != "{":
-            return self._odd(data.strip())
-        try:
-            document = parse_json(data)
-        except ProviderFailed:
-            return self._odd(data.strip())
-        return iter(self.chunk(document))
-
-    def _odd(self, text: str) -> Iterator[Event]:
-        """A record that is not one JSON document: blank, `[DONE]` with or without more, or several documents."""
-        done = text.startswith("[DONE]")
-        if not done:
-            rest = text.removesuffix("[DONE]")
-            done = rest != text
-            for document in parse_json_stream(rest):
-                yield from self.chunk(document)
-        if done:
-            self.complete = True
-            yield from self._finish()
-
-    def end(self) -> Iterator[Event]:
-        """See `Reader.end`. Some servers never send `[DONE]` (ikawrakow/ik_llama.cpp#467)."""
-        return iter(self._finish() if self._raw else ())
-
-    def whole(self, document: object) -> Iterator[Event]:
-        """See `Reader.whole`. Here, without a finish reason, the end of the document is the end of the answer."""
-        answer = cast("JsonObject", document) if isinstance(document, dict) else {}
-        choices = answer.get("choices")
-        choice = choices[0] if isinstance(choices, list) and choices else None
-        if not isinstance(choice, dict):
-            explanation = http_errors.describe(json.dumps(document).encode()).message
-            raise ProviderFailed(f"the answer has no choices: {explanation}")
-        raise_error_in(choice)
-        events: list[Event] = []
-        self._describe(answer, events)
-        self._index = 0
-        self._message(choice.get("message"), events)
-        self._ending(choice)
-        self._count(answer)
-        if not (self._spoke or self._raw):
-            raise ProviderFailed("the answer is empty: it has neither a message nor a finish reason")
-        self.complete = True
-        return iter(events + self._finish())
-
-    # --- chunks: each method appends the events that it finds ---
-
-    def chunk(self, document: object) -> list[Event]:
-        """The events of one chunk. This and what it calls for a plain piece of text is run for every token."""
-        if not isinstance(document, dict):
-            raise_error_in(document)
-            return []  # `data: null` keeps the connection alive (NousResearch/hermes-agent#80822)
-        chunk = cast("JsonObject", document)
-        choices = chunk.get("choices")
-        if not choices or "error" in chunk:
-            raise_error_in(chunk)
-        events: list[Event] = []
-        if not self._described:
-            self._describe(chunk, events)
-        if chunk.get("usage") or "x_groq" in chunk:  # OpenAI says `"usage": null` with every piece of text
-            self._count(chunk)
-        for choice in choices if isinstance(choices, list) else ():
-            if isinstance(choice, dict):
-                self._choice(choice, events)
-        if self._raw:
-            self._describe(chunk, events)  # what is known only at the end, as Perplexity's citations
-        return events
-
-    def _choice(self, choice: JsonObject, events: list[Event]) -> None:
-        index = choice.get("index") or 0
-        if index != self._index:
-            if self._index is not None:
-                return
-            self._index = index
-        if "error" in choice:
-            raise_error_in(choice)
-        delta = choice.get("delta")
-        if isinstance(delta, dict):
-            self._delta(delta, events)
-        elif "delta" not in choice and not self._spoke:
-            self._message(choice.get("message"), events)
-        if choice.get("finish_reason") is not None or "usage" in choice:
-            self._ending(choice)
-
-    def _delta(self, delta: JsonObject, events: list[Event]) -> None:
-        content = delta.get("content")
-        if len(delta) == 1 and type(content) is str:  # nearly every delta of nearly every answer
-            self._text(content, events)
-            return
-        self._think(_reasoning(delta), events)
-        if self._keep_details:
-            self._keep(delta.get("reasoning_details"))
-        for part in content if isinstance(content, list) else [content]:
-            self._part(part, events)
-        self._refuse(delta.get("refusal"), events)
-        self._tool_calls(delta, events)
-        annotations = delta.get("annotations")
-        self._annotations += annotations if isinstance(annotations, list) else []
-
-    def _message(self, message: Json, events: list[Event]) -> None:
-        """A message that came whole. Each of its tool calls stands for itself, with or without an index."""
-        if not isinstance(message, dict):
-            return
-        calls = message.get("tool_calls")
-        self._delta({**message, "tool_calls": None}, events)
-        for index, call in enumerate(calls if isinstance(calls, list) else ()):
-            if isinstance(call, dict):
-                self._spoke = True
-                self._calls.feed({**call, "index": index})
-
-    def _text(self, text: str, events: list[Event]) -> None:
-        if not text:
-            return
-        self._spoke = True
-        if self._thinking:
-            events.append(self._end_thinking())
-        if self._tags.done:
-            events.append(TextDelta(text))
-        else:
-            events += self._tags.feed(text)
-
-    def _part(self, part: Json, events: list[Event]) -> None:
-        """The content, or one part of it where it is a list, as Mistral's thinking models send it (vercel/ai#13703)."""
-        if isinstance(part, str):
-            self._text(part, events)
-        elif isinstance(part, dict) and part.get("type") == "thinking":
-            self._think(_flat(part.get("thinking")), events)
-        elif isinstance(part, dict):
-            self._refuse(part.get("refusal"), events)
-            self._text(_flat(part.get("text")), events)
-
-    def _think(self, text: str, events: list[Event]) -> None:
-        if text:
-            self._spoke = self._thinking = True
-            events.append(ThinkingDelta(text))
-
-    def _keep(self, details: Json) -> None:
-        """
-        Keep OpenRouter's reasoning details, which want to be sent back as they would have come whole: the pieces of
-        one block, which have its type and index, are joined.
-        """
-        for detail in details if isinstance(details, list) else ():
-            if not isinstance(detail, dict):
-                continue
-            last = self._details[-1] if self._details else {}
-            index = detail.get("index")
-            if index is None or (last.get("index"), last.get("type")) != (index, detail.get("type")):
-                self._details.append(detail)
-                continue
-            for key, value in detail.items():
-                old = last.get(key)
-                if key in ("text", "summary") and isinstance(old, str) and isinstance(value, str):
-                    last[key] = old + value
-                elif value is not None:
-                    last[key] = value
-
-    def _end_thinking(self) -> ThinkingEnd:
-        opaque: JsonObject = {"reasoning_details": [*self._details]} if self._details else {}
-        self._thinking, self._details = False, []
-        return ThinkingEnd(opaque)
-
-    def _refuse(self, refusal: Json, events: list[Event]) -> None:
-        """A refusal is an answer too: its text is shown, and the metadata say what it is."""
-        if isinstance(refusal, str) and refusal:
-            self._refusal += refusal
-            self._text(refusal, events)
-
-    def _tool_calls(self, delta: JsonObject, events: list[Event]) -> None:
-        calls = delta.get("tool_calls")
-        fragments = calls if isinstance(calls, list) else []
-        legacy = delta.get("function_call")
-        if isinstance(legacy, dict):
-            fragments = [*fragments, {"function": legacy}]
-        for fragment in fragments:
-            if isinstance(fragment, dict):
-                self._spoke = True
-                if self._thinking:
-                    events.append(self._end_thinking())
-                events.append(self._calls.feed(fragment))
-
-    # --- around the text ---
-
-    def _describe(self, document: JsonObject, events: list[Event]) -> None:
-        """Tell what is new about the answer. Azure's first chunk has no choices, and empty names."""
-        told = {name: value for name in self.fields if (value := document.get(name)) not in _NOTHING}
-        new = {name: value for name, value in told.items() if self._metadata.get(name) != value}
-        if new:
-            self._metadata.update(new)
-            events.append(Metadata(new))
-        self._described = self._described or bool(document.get("choices"))
-
-    def _count(self, holder: JsonObject) -> None:
-        """Take the usage, wherever it is. The last one counts: some servers begin with zeros, and all repeat totals."""
-        groq = holder.get("x_groq")
-        if isinstance(groq, dict):
-            raise_error_in(groq)
-            self._usage = read_usage(groq.get("usage")) or self._usage
-        self._usage = read_usage(holder.get("usage")) or self._usage
-
-    def _ending(self, choice: JsonObject) -> None:
-        """
-        Take the finish reason. An empty one says nothing while the stream goes on, as some servers send it with every
-        chunk; and after an error the rest of the stream still matters, because it may say which.
-        """
-        raw = choice.get("finish_reason")
-        if isinstance(raw, str):
-            self._raw = raw or self._raw or ""
-            self.complete = self.complete or (raw != "" and _canonical(raw) != "error")
-        self._count(choice)
-
-    def _finish(self) -> list[Event]:
-        """The last events of the answer."""
-        if self._index is None:
-            raise ProviderFailed("the provider ended the stream without an answer")
-        events: list[Event] = [*self._tags.end()]
-        if self._thinking or self._details:
-            events.append(self._end_thinking())
-        calls = self._calls.finish()
-        events += calls
-        late: JsonObject = {"refusal": self._refusal, "annotations": self._annotations}
-        if told := {name: value for name, value in late.items() if value}:
-            events.append(Metadata(told))
-        if self._usage is not None:
-            events.append(self._usage)
-        events.append(Finish(_reason(self._raw, calls), self._raw))
-        return events
-
-
-# --- normalisation --------------------------------------------------------------------------------
-
-_REASONS: Mapping[str, FinishReason] = {
-    **dict.fromkeys(("", "stop", "end_turn", "stop_sequence", "eos", "eos_token", "complete"), "stop"),
-    **dict.fromkeys(("length", "max_tokens", "model_length", "model_context_window_exceeded"), "length"),
-    **dict.fromkeys(("tool_calls", "function_call", "tool_use", "tool_call"), "tool_calls"),
-    **dict.fromkeys(
-        ("content_filter", "safety", "recitation", "prohibited_content", "blocklist", "sensitive", "refusal"),
-        "content_filter",
-    ),
-    **dict.fromkeys(("network_error", "insufficient_system_resource"), "error"),
-}
-
-
-def _canonical(raw: str) -> FinishReason:
-    """Our word for a finish reason. The services' words are an open set (dstackai/dstack#2229)."""
-    word = raw.lower()
-    if word.startswith("guardrail"):
-        return "content_filter"
-    if word.startswith("error"):
-        return "error"
-    return _REASONS.get(word, "other")
-
-
-def _reason(raw: str | None, calls: tuple[ToolCall, ...]) -> FinishReason:
-    """
-    The finish reason in view of the tool calls that are there: with calls many servers say "stop"
-    (anomalyco/opencode#14972), and some say "tool_calls" without any, which would have an agent wait for ever
-    (mastra-ai/mastra#14187). Calls that were cut do not hide why.
-    """
-    reason = _canonical(raw or "")
-    if calls and (reason in ("stop", "other") or all(call.valid for call in calls)):
-        return "tool_calls"
-    return "stop" if reason == "tool_calls" and not calls else reason
-
-
-def read_usage(value: Json) -> Usage | None:
-    """The token counts under any of the names that services use; `None` if there are none."""
-    if not isinstance(value, dict):
-        return None
-    usage = Usage(
-        _number(value, "prompt_tokens", "input_tokens"),
-        _number(value, "completion_tokens", "output_tokens"),
-        _number(value, "total_tokens"),
-        _number(
-            value,
-            "prompt_tokens_details.cached_tokens",
-            "input_tokens_details.cached_tokens",
-            "prompt_cache_hit_tokens",
-            "cached_tokens",
-        ),
-        _number(
-            value,
-            "completion_tokens_details.reasoning_tokens",
-            "output_tokens_details.reasoning_tokens",
-            "reasoning_tokens",
-        ),
-    )
-    return usage if usage != Usage() else None
-
-
-def _number(fields: JsonObject, *names: str) -> int | None:
-    """The first of the fields that holds a whole number; `a.b` is the field `b` of the object `a`."""
-    for name in names:
-        holder, dot, inner = name.partition(".")
-        value = fields.get(holder)
-        if dot:
-            value = value.get(inner) if isinstance(value, dict) else None
-        if isinstance(value, float) and value.is_integer():
-            return int(value)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-    return None
-
-
-def _reasoning(delta: JsonObject) -> str:
-    """The reasoning in a delta. It may stand there under several names at once; it is read under the first."""
-    for name in ("reasoning_content", "reasoning", "reasoning_details", "thinking"):
-        if name in delta and (text := _flat(delta[name])):
-            return text
-    return ""
-
-
-def _flat(value: Json, depth: int = 4) -> str:
-    """The text of a string, of an object that holds one, or of a list of such."""
-    if isinstance(value, str):
-        return value
-    if not depth:
-        return ""
-    if isinstance(value, list):
-        return "".join(_flat(item, depth - 1) for item in value)
-    if isinstance(value, dict):
-        texts = (_flat(value.get(key), depth - 1) for key in ("text", "content", "summary", "thinking"))
-        return next(filter(None, texts), "")
-    return ""

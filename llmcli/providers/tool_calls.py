@@ -1,6 +1,6 @@
 """
 Fragments of tool calls -> whole tool calls, whatever a server does to the OpenAI wire format. Layer 2, pure: values in,
-values out; knows only types, errors and framing.
+values out; knows only types, errors and framing. And the way back: `CallIds`, the ids of calls and results on the wire.
 
 The format says that a fragment names its call by `index`, and that `id` and `name` come once. Servers leave out the
 index, send 0 for every call, repeat or cut the name, send the arguments as an object, send them twice, or glue two
@@ -9,11 +9,12 @@ calls together; each rule below names a public report of it.
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from binascii import crc32
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from llmcli.errors import ProviderFailed
 from llmcli.framing import as_text, parse_json_stream
-from llmcli.types import Json, ToolCall, ToolCallDelta
+from llmcli.types import Json, ToolCall, ToolCallDelta, ToolResult
 
 _KNOWN_KEYS = frozenset(("index", "id", "type", "function"))
 
@@ -21,6 +22,48 @@ _KNOWN_KEYS = frozenset(("index", "id", "type", "function"))
 def new_call_id() -> str:
     """An id for a call that came without one."""
     return f"call_{os.urandom(12).hex()}"
+
+
+class CallIds:
+    """
+    The ids of tool calls as one conversation is sent: unique in it, though some servers send one id for every call
+    (open-webui/open-webui#28305), and of the `length` that the service wants, if it wants one
+    (langchain-ai/langchain#24668). A result gets the id that its call was sent with.
+    """
+
+    def __init__(self, length: int | None = None) -> None:
+        self._length = length
+        self._used: set[str] = set()
+        self._turn: list[tuple[str, str]] = []  # of the last turn that called: the id of each call, and as it was sent
+
+    def calls(self, calls: Sequence[ToolCall]) -> list[str]:
+        """The ids of the calls of a turn."""
+        self._turn = [(call.id, self._unused(call.id)) for call in calls]
+        return [sent for _, sent in self._turn]
+
+    def results(self, results: Sequence[ToolResult]) -> list[str]:
+        """The ids of the calls that these are the results of. They belong to the last turn that called."""
+        return [self._answered(result.id, place) for place, result in enumerate(results)]
+
+    def _answered(self, call_id: str, place: int) -> str:
+        """The call in the same place, if it has that id: two calls of a turn may have one (can1357/oh-my-pi#2055)."""
+        if place < len(self._turn) and self._turn[place][0] == call_id:
+            return self._turn[place][1]
+        return next((sent for known, sent in self._turn if known == call_id), self._fitting(call_id))
+
+    def _unused(self, call_id: str) -> str:
+        call_id = call_id or "call"
+        wanted, number = self._fitting(call_id), len(self._used)
+        while wanted in self._used:
+            wanted, number = self._fitting(f"{call_id}_{number}"), number + 1
+        self._used.add(wanted)
+        return wanted
+
+    def _fitting(self, call_id: str) -> str:
+        length = self._length
+        if length is None or (len(call_id) == length and call_id.isascii() and call_id.isalnum()):
+            return call_id
+        return f"{crc32(call_id.encode()):0{length}x}"
 
 
 class _Slot:

@@ -10,10 +10,19 @@ from collections.abc import Mapping
 from typing import ClassVar
 from urllib.parse import quote, urlencode, urlsplit
 
+from llmcli.errors import RequestRejected
 from llmcli.provider import ApiKey, Capabilities, ConfigKey, Setting
-from llmcli.providers.openai import OpenAI
+from llmcli.providers import thinking_control
+from llmcli.providers.chat_reader import JsonObject
+from llmcli.providers.openai import IMAGES, MEGABYTE, PDF, SOUNDS, OpenAI
 from llmcli.providers.think_tags import ThinkTags
 from llmcli.types import ChatRequest, HttpRequest
+
+_HOSTED = Capabilities(thinking=True, vision=True, tools=True, schema=True)  # what a large service has
+_JSON_ONLY = Capabilities(thinking=True, vision=True, tools=True)  # the same, but a schema is only asked for in words
+_SMALL = dict.fromkeys(IMAGES, 10 * MEGABYTE)
+_LARGE = dict.fromkeys(IMAGES, 20 * MEGABYTE)
+_NONE: Mapping[str, int] = {}
 
 
 class OpenAICompatible(OpenAI):
@@ -25,7 +34,9 @@ class OpenAICompatible(OpenAI):
     base_url_env: ClassVar[tuple[str, ...]] = ()
     default_model: str | None = None
     api_key = ApiKey(required=False, hint="if the server wants one, api_key of its table in the configuration")
-    capabilities = Capabilities(thinking=True)
+    capabilities = Capabilities(thinking=True, vision=True, tools=True, schema=True, generate=True)
+    attachments: ClassVar[Mapping[str, int]] = dict.fromkeys((*IMAGES, *SOUNDS), 20 * MEGABYTE)
+    attachment_urls = False  # some servers take no address, and all that take images take their bytes
     # The dialect has no highest temperature that all servers share.
     settings: ClassVar[Mapping[str, Setting]] = {
         "max_tokens": Setting(min=1),
@@ -45,6 +56,10 @@ class OpenAICompatible(OpenAI):
     def think_splitter(self) -> ThinkTags:
         """See `OpenAI.think_splitter`."""
         return ThinkTags(self.think_tags, opened=bool(self.config.own.get("think_open")))
+
+    def needs_responses(self, request: ChatRequest) -> bool:
+        """See `OpenAI.needs_responses`. Elsewhere a model's name says nothing of that."""
+        return False
 
 
 # --- OpenAI's models elsewhere --------------------------------------------------------------------
@@ -77,6 +92,7 @@ class Azure(OpenAI):
         "models lists what the resource could deploy, not what is deployed.",
     )
     lists_every_model = False
+    attachments: ClassVar[Mapping[str, int]] = _LARGE
     own_headers: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
@@ -90,6 +106,14 @@ class Azure(OpenAI):
     def chat_url(self, request: ChatRequest) -> str:
         """See `OpenAI.chat_url`."""
         return self._versioned(f"/deployments/{quote(request.model, safe='')}{self.chat_path}", self.chat_path)
+
+    def responses_url(self) -> str:
+        """See `OpenAI.responses_url`. The deployment is not in this address, with either API."""
+        return self._versioned("/responses", "/responses")
+
+    def needs_responses(self, request: ChatRequest) -> bool:
+        """See `OpenAI.needs_responses`. A deployment may have any name; the service says where to ask."""
+        return False
 
     def models_request(self, cursor: str | None = None) -> HttpRequest | None:
         """See `HTTPProvider.models_request`."""
@@ -112,7 +136,15 @@ class Together(OpenAICompatible):
     name = "Together AI"
     default_base_url = "https://api.together.ai/v1"
     api_key = ApiKey(env=("TOGETHER_API_KEY",), hint="https://api.together.ai/settings/api-keys")
+    attachments: ClassVar[Mapping[str, int]] = _SMALL
+    attachment_urls = True
     quirks = ("Model names are exact: organization/name.",)
+
+    def thinking(self, asked: str | int) -> JsonObject:
+        """See `OpenAI.thinking`."""
+        if thinking_control.level(asked) == "off":
+            return {"reasoning": {"enabled": False}}
+        return thinking_control.effort(asked)
 
 
 class Groq(OpenAICompatible):
@@ -123,6 +155,10 @@ class Groq(OpenAICompatible):
     default_base_url = "https://api.groq.com/openai/v1"
     api_key = ApiKey(env=("GROQ_API_KEY",), placeholder="gsk_...", hint="https://console.groq.com/keys")
     reasoning_field = "reasoning"
+    capabilities = _HOSTED
+    attachments: ClassVar[Mapping[str, int]] = dict.fromkeys(IMAGES, 4 * MEGABYTE)
+    attachment_urls = True
+    never_streamed = ("schema",)
     quirks = (
         "The options logprobs, top_logprobs and logit_bias are refused.",
         "A temperature of 0 becomes 1e-8.",
@@ -140,6 +176,11 @@ class Mistral(OpenAICompatible):
     seed_field = "random_seed"
     stream_options = False  # 422, and the usage comes without (openai/openai-agents-python#442)
     call_id_length = 9
+    capabilities = _HOSTED
+    attachments: ClassVar[Mapping[str, int]] = _SMALL
+    attachment_urls = True
+    responses_path = None
+    thinking_in = "high_effort"
     quirks = ("Options that the API does not know are refused.", "403 means that the plan lacks the model.")
 
 
@@ -152,6 +193,9 @@ class DeepSeek(OpenAICompatible):
     default_model = "deepseek-flash"
     api_key = ApiKey(env=("DEEPSEEK_API_KEY",), hint="https://platform.deepseek.com/api_keys")
     reasoning_echo = "tool_turns"
+    capabilities = Capabilities(thinking=True, tools=True)
+    attachments: ClassVar[Mapping[str, int]] = _NONE
+    thinking_in = "switch_and_effort"
     quirks = (
         'Models think unless --option thinking=\'{"type":"disabled"}\' says otherwise.',
         "While a model thinks, temperature and top-p are ignored or refused.",
@@ -168,6 +212,9 @@ class OpenRouter(OpenAICompatible):
     reasoning_echo = "tool_turns"
     reasoning_field = "reasoning"
     models_need_key = False
+    attachments: ClassVar[Mapping[str, int]] = dict.fromkeys((*IMAGES, *SOUNDS, PDF), 20 * MEGABYTE)
+    attachment_urls = True
+    thinking_in = "reasoning"
     quirks = ("models needs no key, so it cannot tell whether the key is good.",)
 
 
@@ -178,6 +225,9 @@ class XAI(OpenAICompatible):
     name = "xAI"
     default_base_url = "https://api.x.ai/v1"
     api_key = ApiKey(env=("XAI_API_KEY",), placeholder="xai-...", hint="https://console.x.ai")
+    capabilities = _HOSTED
+    attachments: ClassVar[Mapping[str, int]] = dict.fromkeys(("image/png", "image/jpeg"), 20 * MEGABYTE)
+    attachment_urls = True
     quirks = (
         "Reasoning models refuse stop.",
         "Reasoning tokens are not among the completion tokens.",
@@ -193,6 +243,8 @@ class Fireworks(OpenAICompatible):
     name = "Fireworks AI"
     default_base_url = "https://api.fireworks.ai/inference/v1"
     api_key = ApiKey(env=("FIREWORKS_API_KEY",), placeholder="fw_...", hint="https://fireworks.ai/account/api-keys")
+    attachments: ClassVar[Mapping[str, int]] = _SMALL
+    attachment_urls = True
     quirks = (
         "Model names begin with accounts/fireworks/models/.",
         "models lists models that are not deployed.",
@@ -214,11 +266,23 @@ class Perplexity(OpenAICompatible):
         hint="https://www.perplexity.ai/settings/api",
     )
     stream_options = False  # every chunk has the usage (vendor SDK)
+    capabilities = Capabilities(thinking=True, vision=True, schema=True)
+    attachments: ClassVar[Mapping[str, int]] = _LARGE
+    attachment_urls = True
+    json_mode = False
     quirks = ("The models are not listed by the service.", "Tools are not supported.")
 
     def models_request(self, cursor: str | None = None) -> HttpRequest | None:
         """See `HTTPProvider.models_request`."""
         return None
+
+    def thinking(self, asked: str | int) -> JsonObject:
+        """See `OpenAI.thinking`. How much, but not whether."""
+        if thinking_control.level(asked) == "off":
+            raise RequestRejected(
+                f"{self.config.id} cannot be told not to think: its models do or do not, by their names"
+            )
+        return thinking_control.effort(asked)
 
 
 class Cerebras(OpenAICompatible):
@@ -229,6 +293,8 @@ class Cerebras(OpenAICompatible):
     default_base_url = "https://api.cerebras.ai/v1"
     api_key = ApiKey(env=("CEREBRAS_API_KEY",), placeholder="csk-...", hint="https://cloud.cerebras.ai")
     reasoning_field = "reasoning"
+    capabilities = Capabilities(thinking=True, tools=True, schema=True)
+    attachments: ClassVar[Mapping[str, int]] = _NONE
 
 
 class Nvidia(OpenAICompatible):
@@ -241,6 +307,11 @@ class Nvidia(OpenAICompatible):
         env=("NVIDIA_API_KEY", "NVIDIA_NIM_API_KEY"), placeholder="nvapi-...", hint="https://build.nvidia.com"
     )
     stream_options = False  # what is accepted differs from model to model
+    capabilities = _JSON_ONLY
+    attachments: ClassVar[Mapping[str, int]] = _LARGE
+    json_mode = False
+    responses_path = None
+    thinking_in = None  # each model has its own
     quirks = ("Options differ from model to model.", "models lists models that do not chat.")
 
 
@@ -253,7 +324,10 @@ class AI21(OpenAICompatible):
     default_model = "jamba-mini"
     known_models = ("jamba-mini", "jamba-large")
     api_key = ApiKey(env=("AI21_API_KEY",), placeholder="", hint="https://studio.ai21.com, Settings, API Keys")
-    capabilities = Capabilities()
+    capabilities = Capabilities(tools=True)
+    attachments: ClassVar[Mapping[str, int]] = _NONE
+    never_streamed = ("tools",)
+    responses_path = None
     settings: ClassVar[Mapping[str, Setting]] = {**OpenAICompatible.settings, "max_tokens": Setting(min=1, max=4096)}
     quirks = ("The models are not listed by the service.",)
 
@@ -274,6 +348,9 @@ class HuggingFaceRouter(OpenAICompatible):
         placeholder="hf_...",
         hint="https://huggingface.co/settings/tokens, with the permission to call inference providers",
     )
+    capabilities = _HOSTED
+    attachments: ClassVar[Mapping[str, int]] = _SMALL
+    attachment_urls = True
     quirks = (
         "A model may name its provider: model:provider, model:fastest, model:cheapest.",
         "The quirks are those of the provider that answers.",
@@ -290,6 +367,8 @@ class GeminiOpenAI(OpenAICompatible):
     api_key = ApiKey(
         env=("GEMINI_API_KEY", "GOOGLE_API_KEY"), placeholder="AIza...", hint="https://aistudio.google.com/app/apikey"
     )
+    capabilities = _HOSTED
+    responses_path = None
     quirks = (
         "Options that the API does not know are refused.",
         "Thinking counts against --max-tokens, so a small limit may leave no text.",
@@ -303,6 +382,10 @@ class CohereOpenAI(OpenAICompatible):
     name = "Cohere (OpenAI-compatible)"
     default_base_url = "https://api.cohere.ai/compatibility/v1"
     api_key = ApiKey(env=("COHERE_API_KEY", "CO_API_KEY"), placeholder="", hint="https://dashboard.cohere.com/api-keys")
+    capabilities = _HOSTED
+    attachments: ClassVar[Mapping[str, int]] = _LARGE
+    responses_path = None
+    thinking_in = "high_effort"
     quirks = ("Citations and documents need Cohere's own API.",)
 
 
@@ -314,10 +397,19 @@ class Moonshot(OpenAICompatible):
     default_base_url = "https://api.moonshot.ai/v1"
     api_key = ApiKey(env=("MOONSHOT_API_KEY",), hint="https://platform.kimi.ai/console/api-keys")
     reasoning_echo = "tool_turns"
+    capabilities = _JSON_ONLY
+    attachments: ClassVar[Mapping[str, int]] = _SMALL
+    responses_path = None
     quirks = (
         "The newer Kimi models fix temperature and top-p; leave them out.",
         "In China the address is https://api.moonshot.cn/v1, with keys of its own.",
     )
+
+    def thinking(self, asked: str | int) -> JsonObject:
+        """See `OpenAI.thinking`."""
+        if thinking_control.level(asked) == "off":
+            return thinking_control.switch(asked)
+        return thinking_control.effort(asked)
 
 
 class ZAI(OpenAICompatible):
@@ -328,6 +420,12 @@ class ZAI(OpenAICompatible):
     default_base_url = "https://api.z.ai/api/paas/v4"
     api_key = ApiKey(env=("ZAI_API_KEY",), placeholder="", hint="https://z.ai/manage-apikey/apikey-list")
     reasoning_echo = "tool_turns"
+    capabilities = _JSON_ONLY
+    attachments: ClassVar[Mapping[str, int]] = dict.fromkeys(IMAGES, 5 * MEGABYTE)
+    attachment_urls = True
+    forced_tools = False
+    responses_path = None
+    thinking_in = "switch"
     quirks = (
         'Models think unless --option thinking=\'{"type":"disabled"}\' says otherwise; some always do.',
         "The coding plan's address is https://api.z.ai/api/coding/paas/v4.",
@@ -342,6 +440,10 @@ class DashScope(OpenAICompatible):
     name = "DashScope"
     default_base_url = "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"
     api_key = ApiKey(env=("DASHSCOPE_API_KEY",), hint="https://modelstudio.console.alibabacloud.com")
+    capabilities = _JSON_ONLY
+    attachments: ClassVar[Mapping[str, int]] = _SMALL
+    attachment_urls = True
+    thinking_in = "budget"
     quirks = (
         "A key belongs to a region: China is dashscope.aliyuncs.com, the US dashscope-us.aliyuncs.com.",
         "Open Qwen3 models think only while streaming; else --option enable_thinking=false is needed.",
@@ -357,6 +459,11 @@ class SiliconFlow(OpenAICompatible):
     name = "SiliconFlow"
     default_base_url = "https://api.siliconflow.com/v1"
     api_key = ApiKey(env=("SILICONFLOW_API_KEY",), hint="https://cloud.siliconflow.com/account/ak")
+    capabilities = _JSON_ONLY
+    attachments: ClassVar[Mapping[str, int]] = _SMALL
+    attachment_urls = True
+    responses_path = None
+    thinking_in = "budget"
     quirks = ("In China the address is https://api.siliconflow.cn/v1.",)
 
 
@@ -370,6 +477,10 @@ class LMStudio(OpenAICompatible):
     name = "LM Studio"
     default_base_url = "http://localhost:1234/v1"
     api_key = ApiKey(required=False, env=("LM_STUDIO_API_KEY", "LMSTUDIO_API_KEY"), hint="LM Studio, server settings")
+    attachments: ClassVar[Mapping[str, int]] = _LARGE
+    json_mode = False
+    named_tool_choice = False  # (lmstudio-ai/lmstudio-bug-tracker#670)
+    text_format = True
     quirks = ("For JSON it wants response_format json_schema; json_object is refused.",)
 
 
@@ -381,6 +492,7 @@ class VLLM(OpenAICompatible):
     default_base_url = "http://localhost:8000/v1"
     api_key = ApiKey(required=False, env=("VLLM_API_KEY",), hint="what the server was started with: --api-key")
     reasoning_field = "reasoning"
+    thinking_in = "template"
     quirks = ("The prompt and --max-tokens together must fit the context.",)
 
 
@@ -392,6 +504,8 @@ class LlamaCpp(OpenAICompatible):
     default_base_url = "http://localhost:9931/v1"
     api_key = ApiKey(required=False, env=("LLAMA_API_KEY",), hint="what the server was started with: --api-key")
     models_need_key = False
+    named_tool_choice = False  # a name is read as a call of any
+    thinking_in = "template_and_budget"
     quirks = ("Older builds listen on port 8080: --base-url http://localhost:8080/v1.",)
 
 
@@ -404,6 +518,11 @@ class Jan(OpenAICompatible):
     name = "Jan"
     default_base_url = "http://localhost:1337/v1"
     api_key = ApiKey(required=False, placeholder="", hint="the key that you typed in Jan: Settings, Local API Server")
+    capabilities = _HOSTED
+    attachments: ClassVar[Mapping[str, int]] = _LARGE
+    named_tool_choice = False
+    responses_path = None
+    thinking_in = "template"
     quirks = ("Jan may want the key that you typed in its settings.",)
 
 
@@ -422,6 +541,8 @@ class DockerModelRunner(OpenAICompatible):
     name = "Docker Model Runner"
     default_base_url = "http://localhost:12434/engines/v1"
     api_key = ApiKey(required=False, hint="none is needed; enable host-side TCP support in Docker")
+    named_tool_choice = False
+    thinking_in = "template"
     quirks = (
         "Inside a container the address is http://model-runner.docker.internal/engines/v1.",
         "A model is loaded by the first request, so the first answer takes long.",
@@ -437,4 +558,6 @@ class LiteLLM(OpenAICompatible):
     api_key = ApiKey(
         required=False, env=("LITELLM_API_KEY", "LITELLM_PROXY_API_KEY"), hint="a virtual key of the proxy"
     )
+    attachments: ClassVar[Mapping[str, int]] = dict.fromkeys((*IMAGES, *SOUNDS, PDF), 20 * MEGABYTE)
+    attachment_urls = True
     quirks = ("The models are the aliases that the proxy is configured with.",)

@@ -70,11 +70,12 @@ THINKING = answer(
     "stop",
 )
 
-_CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Zürich"}'}}
-_OTHER = {"id": "call_2", "type": "function", "function": {"name": "time", "arguments": "{}"}}
+# Ids of nine signs, which Mistral wants.
+_CALL = {"id": "call00001", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Zürich"}'}}
+_OTHER = {"id": "call00002", "type": "function", "function": {"name": "time", "arguments": "{}"}}
 
 TOOL_CALLS = answer(
-    (ToolCall("call_1", "weather", '{"city":"Zürich"}'), ToolCall("call_2", "time", "{}")),
+    (ToolCall("call00001", "weather", '{"city":"Zürich"}'), ToolCall("call00002", "time", "{}")),
     [
         {"tool_calls": [{**_CALL, "index": 0, "function": {"name": "weather", "arguments": ""}}]},
         {"tool_calls": [{"index": 0, "function": {"arguments": '{"city":'}}]},
@@ -85,6 +86,24 @@ TOOL_CALLS = answer(
     "tool_calls",
     finish="tool_calls",
 )
+
+
+def _completed(text: str, reason: str | None = None, **more: Any) -> dict[str, Any]:
+    """A completion of bare text, or a piece of one."""
+    choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": reason}
+    return {**FACTS, "object": "text_completion", "choices": [choice], **more}
+
+
+COMPLETION = Answer(
+    TEXT,
+    (*(sse(_completed(piece)) for piece in PIECES), sse(_completed("", "length")),
+     sse({**FACTS, "object": "text_completion", "choices": [], "usage": USAGE}), sse("[DONE]")),
+    3,
+    body(_completed(TEXT, "length", usage=USAGE)),
+    finish="length",
+    usage=COUNTED,
+    model=FACTS["model"],
+)  # fmt: skip
 
 
 def _error(message: str, kind: str, code: str | None = None, param: str | None = None) -> bytes:
@@ -132,6 +151,7 @@ def samples(capabilities: Capabilities, *, models: bool) -> Samples:
         error_in_stream=ERROR_IN_STREAM,
         thinking=THINKING if capabilities.thinking else None,
         tool_calls=TOOL_CALLS if capabilities.tools else None,
+        completion=COMPLETION if capabilities.generate else None,
         empty=EMPTY,
         others=(LENGTH, FILTERED),
         models=(MODELS,) if models else (),
