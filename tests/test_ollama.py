@@ -129,6 +129,7 @@ def whole(document: object) -> list[Event]:
         ("http://localhost:11434/v1/", "http://localhost:11434"),
         ("localhost:11434/api", "http://localhost:11434"),
         ("http://localhost:11434/api/chat", "http://localhost:11434"),
+        ("http://localhost:11434/api/generate/", "http://localhost:11434"),
         ("https://me:pw@relay.example/ollama", "https://me:pw@relay.example/ollama"),
         ("https://ollama.com", "https://ollama.com"),
         ("https://ollama.com/api", "https://ollama.com"),

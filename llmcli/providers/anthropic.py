@@ -501,8 +501,8 @@ class _Reader(Reader):
             yield from self._told()
         self.complete = True
         reason: FinishReason = _FINISH.get(self._stop_reason, "other") if self._stop_reason else "stop"
-        if self._answered and not self._called and reason == "tool_calls":
-            reason = "stop"  # it has called nothing of the user's
+        if self._answered and reason == "tool_calls":
+            reason = "stop"  # its call was the answer
         if self._called and reason in ("stop", "other"):
             reason = "tool_calls"
         yield Finish(reason, self._stop_reason)

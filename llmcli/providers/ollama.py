@@ -59,14 +59,11 @@ _LARGEST_IMAGE = 100 * 2**20  # bytes; Ollama itself has no limit
 _TOKENS_OF_AN_IMAGE = 4_096  # more than the models take that there are
 _LEVELS = {"low": 1_024, "medium": 8_192, "high": 24_576}  # and the tokens that each stands for
 _THINKS_OR_NOT = r"(?is)think value .* is not supported"
-_DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
-
-
-# What a model may lack, and what to do then.
-_LACKS = {
+_LACKS = {  # what a model may lack, and what to do then
     "tools": "another model can call tools: see `llmcli models ollama`",
     "thinking": "leave --thinking out for this model",
 }
+_DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
 
 
 class Ollama(HTTPProvider):
@@ -107,7 +104,8 @@ class Ollama(HTTPProvider):
         "num_ctx grows with the prompt in powers of two; another num_ctx makes Ollama load the model again",
         "no tool can be forced to be called",
         "a schema is put into the prompt too; with tools only there, because Ollama's format would forbid their calls",
-        "most models only think or do not: --thinking low, medium and high are then the same",
+        "most models only think or do not: --thinking low, medium and high are then the same; gpt-oss "
+        "cannot be kept from it",
         "--option goes into Ollama's options, except " + ", ".join(sorted(_TOP_LEVEL)),
     )
 
@@ -118,8 +116,8 @@ class Ollama(HTTPProvider):
     def resolve_base_url(cls, url: str) -> str:
         """
         What `OLLAMA_HOST` may hold, as Ollama itself reads it: scheme and port may be missing, and an address to
-        listen at means the loopback address. The port of a URL with a scheme is that of the scheme. A `/v1`, `/api`
-        or `/api/chat` that was pasted with it is left out.
+        listen at means the loopback address. The port of a URL with a scheme is that of the scheme. A `/v1`, `/api`,
+        `/api/chat` or `/api/generate` that was pasted with it is left out.
         """
         scheme, separator, rest = url.strip(" \t\r\n\"'").rpartition("://")
         authority, slash, path = rest.partition("/")
@@ -128,7 +126,9 @@ class Ollama(HTTPProvider):
             scheme = "https"
         elif not separator:
             scheme, port = "http", port or _DEFAULT_PORT
-        path = f"{slash}{path}".rstrip("/").removesuffix("/chat").removesuffix("/api").removesuffix("/v1")
+        path = f"{slash}{path}".rstrip("/")
+        for pasted in ("/chat", "/generate", "/api", "/v1"):
+            path = path.removesuffix(pasted)
         return f"{scheme}://{host}{':' if port else ''}{port}{path}".rstrip("/")
 
     # --- the request ---
