@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple, TypeAlias
 
 from llmcli.errors import UsageError
+from llmcli.providers.thinking_control import level, tokens
 from llmcli.types import ChatRequest, Json
 
 _LEAST_BUDGET = 1_024  # the API takes no smaller one
-_BUDGETS = {"low": 1_024, "medium": 8_192, "high": 24_576}
 _HAS_BUDGET = r"claude-(?:3|haiku-4|(?:sonnet|opus)-4-(?:[015]\b|20))"  # those that there will ever be
 _UNKNOWN = r"(?i)thinking: extra inputs|not support(?:ed)? thinking|thinking is not support"
 _REFUSED = (
@@ -36,7 +36,9 @@ class Control(NamedTuple):
 
 def control(request: ChatRequest) -> Control:
     """What a request says about thinking."""
-    form = _form(request)
+    asked, form = request.thinking, _form(request)
+    if asked is None or form is None:
+        return Control()
     match form:
         case "enabled":
             budget = _budget(request)
@@ -44,10 +46,8 @@ def control(request: ChatRequest) -> Control:
         case "adaptive":
             # Without `display` later models hold their thoughts back.
             shown: dict[str, Json] = {} if "display" in request.without else {"display": "summarized"}
-            return Control({"type": "adaptive", **shown}, _level(request.thinking), _budget(request))
-        case "disabled" | "between_tools":
-            return Control({"type": form})
-    return Control()
+            return Control({"type": "adaptive", **shown}, level(asked), _budget(request))
+    return Control({"type": form})
 
 
 def check(request: ChatRequest, provider_id: str) -> None:
@@ -92,25 +92,18 @@ def _form(request: ChatRequest) -> _Form | None:
     forms: tuple[_Form, ...] = ("adaptive", "enabled")
     if asked is None or "thinking" in request.without | request.options.keys():
         return None
-    if asked == "off" or (isinstance(asked, int) and asked <= 0):
+    if level(asked) == "off":
         forms = ("disabled", "between_tools")
     elif isinstance(asked, int) or re.match(_HAS_BUDGET, request.model):
         forms = ("enabled", "adaptive")
     return next((form for form in forms if form not in request.without), forms[-1])
 
 
-def _level(asked: str | int | None) -> str:
-    """The level of effort; for a number of tokens the lowest that stands for so many."""
-    if isinstance(asked, int):
-        return next((level for level, tokens in _BUDGETS.items() if asked <= tokens), "high")
-    return str(asked)
-
-
 def _budget(request: ChatRequest) -> int:
     """The tokens to think for. Where we choose them, half of `max_tokens` at least is left to the answer."""
     if isinstance(request.thinking, int):
         return request.thinking
-    usual = _BUDGETS.get(str(request.thinking), _LEAST_BUDGET)
+    usual = tokens(request.thinking or "low")
     return usual if request.max_tokens is None else max(_LEAST_BUDGET, min(usual, request.max_tokens // 2))
 
 

@@ -26,6 +26,7 @@ from llmcli.provider import (
     raise_error_in,
 )
 from llmcli.providers.listed_models import models_of
+from llmcli.providers.thinking_control import level
 from llmcli.types import (
     Attachment,
     ChatRequest,
@@ -57,7 +58,6 @@ _SETTINGS = {"max_tokens": "num_predict", "temperature": "temperature", "top_p":
 _FINISH: Mapping[str, FinishReason] = {"": "stop", "stop": "stop", "load": "stop", "unload": "stop", "length": "length"}
 _LARGEST_IMAGE = 100 * 2**20  # bytes; Ollama itself has no limit
 _TOKENS_OF_AN_IMAGE = 4_096  # more than the models take that there are
-_LEVELS = {"low": 1_024, "medium": 8_192, "high": 24_576}  # and the tokens that each stands for
 _THINKS_OR_NOT = r"(?is)think value .* is not supported"
 _LACKS = {  # what a model may lack, and what to do then
     "tools": "another model can call tools: see `llmcli models ollama`",
@@ -314,13 +314,13 @@ def _tool(tool: Tool) -> Json:
 
 
 def _think(request: ChatRequest) -> bool | str | None:
-    """Whether to think, or how much where the model knows levels: the lowest that stands for so many tokens."""
-    asked = request.thinking
-    if isinstance(asked, int):
-        asked = "off" if asked <= 0 else next((name for name, tokens in _LEVELS.items() if asked <= tokens), "high")
+    """Whether to think, or how much where the model knows levels."""
+    if request.thinking is None:
+        return None
+    asked = level(request.thinking)
     if asked == "off":
         return False
-    return True if asked is not None and "levels" in request.without else asked
+    return True if "levels" in request.without else asked
 
 
 def _arguments(call: ToolCall) -> Json:
