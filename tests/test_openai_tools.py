@@ -118,6 +118,8 @@ def test_where_a_call_cannot_be_demanded_the_demand_is_refused() -> None:
         with pytest.raises(RequestRejected, match="zai leaves it to the model"):
             check(ZAI, tools=(CLOCK,), tool_choice=choice)
     check(ZAI, tools=(CLOCK,), tool_choice="auto")
+    check(ZAI, tools=(CLOCK,), tool_choice="none")
+    assert body(to=ZAI, tools=(CLOCK,), tool_choice="none") == body(to=ZAI)
 
 
 def test_an_answer_with_tools_comes_whole_where_it_cannot_be_streamed() -> None:

@@ -13,7 +13,7 @@ from llmcli.answer import Fold
 from llmcli.errors import Busy, LlmError, ProviderFailed, RequestRejected
 from llmcli.framing import Record
 from llmcli.providers.openai import OpenAI
-from llmcli.providers.vendors import Azure, LMStudio
+from llmcli.providers.vendors import Azure, LlamaCpp, LMStudio
 from llmcli.testing import Subject, run
 from llmcli.types import (
     Attachment,
@@ -137,6 +137,15 @@ def test_a_schema_is_the_format_of_the_text() -> None:
     }
     assert body(schema=Schema("any", {}))["text"] == {"format": {"type": "json_object"}}
     assert "text" not in body()
+
+
+@pytest.mark.parametrize("vendor", [LMStudio, LlamaCpp])
+def test_a_schema_that_would_be_passed_over_is_refused(vendor: type[OpenAI]) -> None:
+    """lmstudio-ai/lmstudio-bug-tracker#2403, and llama.cpp as tried."""
+    asked = request(schema=Schema("any", {}), options={"api": "responses"})
+    with pytest.raises(RequestRejected, match="passes over a schema"):
+        vendor(ProviderConfig(vendor.id)).check(asked)
+    vendor(ProviderConfig(vendor.id)).check(asked._replace(options={}))
 
 
 def test_lm_studio_wants_to_be_told_that_text_is_text() -> None:

@@ -79,10 +79,12 @@ class OpenAI(HTTPProvider):
     values. `metadata_fields`: what else of an answer is worth keeping. `reader_class`: what reads chat completions.
 
     `named_tool_choice`: a tool may be asked for by its name. `forced_tools`: a call may be demanded at all.
-    `never_streamed`: what a request may hold (`tools`, `schema`) only where its answer comes whole. `api`: which one is
-    asked where nothing speaks for the other; `responses_path`: where the Responses API is, if there is one.
-    `text_format`: the Responses API wants to be told that the answer is text. `thinking_in`: the words of chat
-    completions for how much to think (`thinking_control.WORDS`), if they have any.
+    `never_streamed`: what a request may hold (`tools`, `schema`) only where its answer comes whole. `thinking_in`: the
+    words of chat completions for how much to think (`thinking_control.WORDS`), if they have any.
+
+    `api`: the one that is asked where nothing speaks for the other. `responses_path`: where the Responses API is, if
+    there is one. `responses_schema`: an answer there is held to a schema. `text_format`: that the answer is text has to
+    be said there.
     """
 
     id = "openai"
@@ -111,6 +113,7 @@ class OpenAI(HTTPProvider):
     chat_path: ClassVar[str] = "/chat/completions"
     completions_path: ClassVar[str] = "/completions"
     responses_path: ClassVar[str | None] = "/responses"
+    responses_schema: ClassVar[bool] = True
     api: ClassVar[Literal["chat", "responses"]] = "chat"
     token_field: ClassVar[Literal["max_completion_tokens", "max_tokens"]] = "max_completion_tokens"
     system_role: ClassVar[Literal["developer", "system"]] = "developer"
@@ -143,13 +146,21 @@ class OpenAI(HTTPProvider):
         if request.complete:
             _check_completion(request)
         elif api == "responses":
-            from llmcli.providers import responses
-
-            responses.refuse(request)
+            self._check_responses(request)
         if request.thinking is not None and self.capabilities.thinking:
             self.thinking(request.thinking)
         if request.tools and not self.forced_tools and request.tool_choice not in (None, "auto", "none"):
             raise RequestRejected(f"{self.config.id} leaves it to the model whether a tool is called")
+
+    def _check_responses(self, request: ChatRequest) -> None:
+        from llmcli.providers import responses
+
+        responses.refuse(request)
+        if request.schema is not None and not self.responses_schema:
+            raise RequestRejected(
+                f"the Responses API of {self.config.id} passes over a schema",
+                hint="chat completions keep to it: leave --option api=responses out",
+            )
 
     def api_of(self, request: ChatRequest) -> Literal["chat", "responses"]:
         """
@@ -198,7 +209,12 @@ class OpenAI(HTTPProvider):
         return self.chat_url(request), self.body(request, stream=stream)
 
     def _narrowed(self, request: ChatRequest) -> ChatRequest:
-        """The same request without the name of a tool where none may be named: then that one is all there is."""
+        """
+        The same request in the words that there are: where no tool may be named, the named one is all there is, and
+        where the choice is the model's, it has none if no tool is to be called.
+        """
+        if request.tool_choice == "none" and not self.forced_tools:
+            return request._replace(tools=())
         named = tuple(tool for tool in request.tools if tool.name == request.tool_choice)
         if not named or self.named_tool_choice:
             return request

@@ -138,6 +138,7 @@ class Together(OpenAICompatible):
     api_key = ApiKey(env=("TOGETHER_API_KEY",), hint="https://api.together.ai/settings/api-keys")
     attachments: ClassVar[Mapping[str, int]] = _SMALL
     attachment_urls = True
+    responses_path = None
     quirks = ("Model names are exact: organization/name.",)
 
     def thinking(self, asked: str | int) -> JsonObject:
@@ -270,6 +271,7 @@ class Perplexity(OpenAICompatible):
     attachments: ClassVar[Mapping[str, int]] = _LARGE
     attachment_urls = True
     json_mode = False
+    responses_path = "/v1/responses"
     quirks = ("The models are not listed by the service.", "Tools are not supported.")
 
     def models_request(self, cursor: str | None = None) -> HttpRequest | None:
@@ -292,6 +294,7 @@ class Cerebras(OpenAICompatible):
     name = "Cerebras"
     default_base_url = "https://api.cerebras.ai/v1"
     api_key = ApiKey(env=("CEREBRAS_API_KEY",), placeholder="csk-...", hint="https://cloud.cerebras.ai")
+    responses_path = None
     reasoning_field = "reasoning"
     capabilities = Capabilities(thinking=True, tools=True, schema=True)
     attachments: ClassVar[Mapping[str, int]] = _NONE
@@ -480,6 +483,7 @@ class LMStudio(OpenAICompatible):
     attachments: ClassVar[Mapping[str, int]] = _LARGE
     json_mode = False
     named_tool_choice = False  # (lmstudio-ai/lmstudio-bug-tracker#670)
+    responses_schema = False  # (lmstudio-ai/lmstudio-bug-tracker#2403)
     text_format = True
     quirks = ("For JSON it wants response_format json_schema; json_object is refused.",)
 
@@ -505,6 +509,7 @@ class LlamaCpp(OpenAICompatible):
     api_key = ApiKey(required=False, env=("LLAMA_API_KEY",), hint="what the server was started with: --api-key")
     models_need_key = False
     named_tool_choice = False  # a name is read as a call of any
+    responses_schema = False
     thinking_in = "template_and_budget"
     quirks = ("Older builds listen on port 8080: --base-url http://localhost:8080/v1.",)
 
