@@ -422,7 +422,7 @@ class _Reader(Reader):
             yield from self._complete(earlier)
         self._blocks[index] = _Block(start, signature=as_text(start.get("signature")))
         if start.get("type") == "text" and (text := as_text(start.get("text"))):
-            yield from self._text(text)
+            yield from self._delta(index, {"type": "text_delta", "text": text})
         elif start.get("type") == "tool_use" and not self._takes_answer(start):
             yield from self._told()
         elif start.get("type") == "thinking" and (text := as_text(start.get("thinking"))):
@@ -430,8 +430,10 @@ class _Reader(Reader):
 
     def _delta(self, index: int, delta: Mapping[str, Json]) -> Iterator[Event]:
         match delta.get("type"):
+            case "text_delta" if self._answer_tool is None:  # nearly every event of nearly every answer
+                yield TextDelta(as_text(delta.get("text")))
             case "text_delta":
-                yield from self._text(as_text(delta.get("text")))
+                self._held.append(as_text(delta.get("text")))
             case "thinking_delta":
                 if text := as_text(delta.get("thinking")):
                     yield ThinkingDelta(text)
@@ -467,12 +469,6 @@ class _Reader(Reader):
         if not self._answered:
             self._answered = True
             yield TextDelta(text)
-
-    def _text(self, text: str) -> Iterator[Event]:
-        if self._answer_tool is None:
-            yield TextDelta(text)
-        else:
-            self._held.append(text)
 
     def _told(self) -> Iterator[Event]:
         """What was held back."""
