@@ -59,7 +59,7 @@ _llmcli_walk() {
         fi
         case $word in
             --) return 1 ;;
-            *[\<\>] | --model | -m | --provider | -p | --base-url | --api-key-file | --system | -s | --file | -f | --temperature | --max-tokens | --top-p | --stop | --seed | --option | --format | --output | -o | --color | --timeout | --connect-timeout | --first-timeout | --idle-timeout | --retries | --retry-max-wait | --fallback | --log-file | --config | --ca-bundle | --search | --capability | --key-file | --key-command | --adapter | --default-model | --key-env | --key-header | --path | --request | --content | --set | --status | --template | --directory) option=$word ;;
+            *[\<\>] | --model | -m | --provider | -p | --base-url | --api-key-file | --system | -s | --file | -f | --temperature | --max-tokens | --top-p | --stop | --seed | --option | --tool | --tool-defs | --tool-choice | --max-tool-rounds | --allow-tool | --format | --output | -o | --color | --timeout | --connect-timeout | --first-timeout | --idle-timeout | --retries | --retry-max-wait | --fallback | --log-file | --config | --ca-bundle | --search | --capability | --key-file | --key-command | --adapter | --default-model | --key-env | --key-header | --path | --request | --content | --set | --status | --template | --directory) option=$word ;;
             [\<\>]* | [0-9\&][\<\>]*) ;;
             --provider=*) provider=${word#*=} ;;
             --*) ;;
@@ -102,7 +102,7 @@ _llmcli_choose() {
         case "$command $option" in
             ' chat --model' | ' chat -m' | ' chat --fallback' | ' providers read --model' | ' providers read -m' | ' providers check --model' | ' providers check -m') kind=':models' ;;
             ' chat --provider' | ' chat -p' | ' providers add --adapter') kind=':providers' ;;
-            ' chat --api-key-file' | ' chat --file' | ' chat -f' | ' chat --output' | ' chat -o' | ' chat --log-file' | ' chat --config' | ' chat --ca-bundle' | ' health --config' | ' models --config' | ' models list --config' | ' models show --config' | ' models alias --config' | ' models refresh --config' | ' providers --config' | ' providers show --config' | ' providers login --key-file' | ' providers login --config' | ' providers logout --config' | ' providers use --config' | ' providers add --config' | ' providers remove --config' | ' providers read --config' | ' providers check --config') kind=':files' ;;
+            ' chat --api-key-file' | ' chat --file' | ' chat -f' | ' chat --tool-defs' | ' chat --output' | ' chat -o' | ' chat --log-file' | ' chat --config' | ' chat --ca-bundle' | ' health --config' | ' models --config' | ' models list --config' | ' models show --config' | ' models alias --config' | ' models refresh --config' | ' providers --config' | ' providers show --config' | ' providers login --key-file' | ' providers login --config' | ' providers logout --config' | ' providers use --config' | ' providers add --config' | ' providers remove --config' | ' providers read --config' | ' providers check --config') kind=':files' ;;
             ' chat --format') kind='text markdown json jsonl' ;;
             ' chat --color' | ' health --color') kind='auto always never' ;;
             ' providers --capability') kind='chat stream generate thinking vision tools schema' ;;
@@ -112,7 +112,7 @@ _llmcli_choose() {
     elif [[ $current == -* ]]; then
         case $command in
             '') kind='--version --verbose -h --help' ;;
-            ' chat') kind='--model -m --provider -p --base-url --api-key-file --system -s --file -f --no-stdin -n --temperature --max-tokens --top-p --stop --seed --option --stream --no-stream --format --json --jsonl --raw --extract -x --output -o --show-thinking --hide-thinking --usage --color --quiet -q --timeout --connect-timeout --first-timeout --idle-timeout --retries --retry-max-wait --fallback --strict --no-strict --dry-run --curl --verbose -v --log-file --debug --config --no-config --ca-bundle -h --help' ;;
+            ' chat') kind='--model -m --provider -p --base-url --api-key-file --system -s --file -f --no-stdin -n --temperature --max-tokens --top-p --stop --seed --option --tool --tool-defs --tool-choice --max-tool-rounds --yes --allow-tool --stream --no-stream --format --json --jsonl --raw --extract -x --output -o --show-thinking --hide-thinking --usage --color --quiet -q --timeout --connect-timeout --first-timeout --idle-timeout --retries --retry-max-wait --fallback --strict --no-strict --dry-run --curl --verbose -v --log-file --debug --config --no-config --ca-bundle -h --help' ;;
             ' health') kind='--chat --timeout --json --color --config --no-config -h --help' ;;
             ' completions') kind='-h --help' ;;
             ' models') kind='--search --cached --timeout --json --jsonl --config --no-config -h --help' ;;

@@ -30,7 +30,7 @@ function __llmcli_walk
             case --
                 set -g __llmcli_command --
                 return
-            case --model -m --provider -p --base-url --api-key-file --system -s --file -f --temperature --max-tokens --top-p --stop --seed --option --format --output -o --color --timeout --connect-timeout --first-timeout --idle-timeout --retries --retry-max-wait --fallback --log-file --config --ca-bundle --search --capability --key-file --key-command --adapter --default-model --key-env --key-header --path --request --content --set --status --template --directory
+            case --model -m --provider -p --base-url --api-key-file --system -s --file -f --temperature --max-tokens --top-p --stop --seed --option --tool --tool-defs --tool-choice --max-tool-rounds --allow-tool --format --output -o --color --timeout --connect-timeout --first-timeout --idle-timeout --retries --retry-max-wait --fallback --log-file --config --ca-bundle --search --capability --key-file --key-command --adapter --default-model --key-env --key-header --path --request --content --set --status --template --directory
                 set option $word
             case '--provider=*'
                 set -g __llmcli_provider (string replace -- --provider= '' $word)
@@ -166,6 +166,12 @@ complete -c llmcli -n '__llmcli_at \'chat\'' -l top-p -r -f -d 'Nucleus sampling
 complete -c llmcli -n '__llmcli_at \'chat\'' -l stop -r -f -d 'End the answer at TEXT; repeatable.'
 complete -c llmcli -n '__llmcli_at \'chat\'' -l seed -r -f -d 'For an answer that can be had again.'
 complete -c llmcli -n '__llmcli_at \'chat\'' -l option -r -f -d 'An option of the provider\'s own, past every check of ours; repeatable.'
+complete -c llmcli -n '__llmcli_at \'chat\'' -l tool -r -f -d 'Let the model call the functions of a Python file, or the one of this name; or a tool by its name: [tools.NAME] of the configuration, or an installed one; repeatable.'
+complete -c llmcli -n '__llmcli_at \'chat\'' -l tool-defs -r -F -d 'Tools as OpenAI\'s JSON defines them: calls are shown (--json, --jsonl) and nothing is run.'
+complete -c llmcli -n '__llmcli_at \'chat\'' -l tool-choice -r -f -d 'Whether the model may, may not or must call a tool first, or which.'
+complete -c llmcli -n '__llmcli_at \'chat\'' -l max-tool-rounds -r -f -d 'The most rounds of calls; exit 10 when there are more.'
+complete -c llmcli -n '__llmcli_at \'chat\'' -l yes -d 'Run every tool that is named, without asking.'
+complete -c llmcli -n '__llmcli_at \'chat\'' -l allow-tool -r -f -d 'Run this one without asking; repeatable.'
 complete -c llmcli -n '__llmcli_at \'chat\'' -l stream -l no-stream -d 'Ask for the answer in pieces (the default where the provider can) or whole.'
 complete -c llmcli -n '__llmcli_at \'chat\'' -l format -r -f -a 'text markdown json jsonl' -d 'Default: markdown on a terminal, text elsewhere.'
 complete -c llmcli -n '__llmcli_at \'chat\'' -l json -d 'One JSON document when the answer is complete.'

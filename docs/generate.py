@@ -10,7 +10,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from llmcli import registry
-from llmcli.config import API_KEY_KEYS, CHAT_KEYS, PROVIDER_KEYS, SETTING_KEYS, TIMEOUT_KEYS, TOP_KEYS, Config, Key
+from llmcli.config import (
+    API_KEY_KEYS,
+    CHAT_KEYS,
+    PROVIDER_KEYS,
+    SETTING_KEYS,
+    TIMEOUT_KEYS,
+    TOOL_KEYS,
+    TOP_KEYS,
+    Config,
+    Key,
+)
 from llmcli.errors import EXIT_STATUSES
 from llmcli.provider import Provider
 
@@ -57,6 +67,7 @@ def configuration() -> str:
         CONFIGURATION_PAGE.replace("TOP_ROWS", _rows(TOP_KEYS))
         .replace("CHAT_ROWS", _rows(CHAT_KEYS))
         .replace("TIMEOUT_ROWS", _rows(TIMEOUT_KEYS))
+        .replace("TOOL_ROWS", _rows(TOOL_KEYS))
         .replace("API_KEY_ROWS", _rows(API_KEY_KEYS))
         .replace("PROVIDER_ROWS", _rows(PROVIDER_KEYS))
         .replace("SETTING_ROWS", _rows(SETTING_KEYS))
@@ -317,6 +328,14 @@ Seconds, 0 for none; `[providers.ID.timeouts]` holds the same keys for one provi
 | key | type | meaning (default) |
 |---|---|---|
 TIMEOUT_ROWS
+
+## `[tools.NAME]`
+
+A program that `chat --tool NAME` lets a model ask for; [tools.md](tools.md#programs) explains it.
+
+| key | type | meaning |
+|---|---|---|
+TOOL_ROWS
 
 ## `[providers.ID]`
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from llmcli.deadlines import Deadlines
 from llmcli.errors import (
@@ -48,6 +48,7 @@ from llmcli.types import (
     Usage,
 )
 
+_E = TypeVar("_E")
 _CONTENT = (TextDelta, ThinkingDelta, ToolCallDelta, ToolCall)
 _LONGEST_SLEEP = 10.0**7  # seconds; the system refuses an endless one
 _BLANKS = b" \t\r\n"
@@ -107,7 +108,7 @@ def answer(provider: Provider, request: ChatRequest, call: Call) -> Generator[Ev
         except LlmError as exc:
             _place(exc, provider, call)
             if began:
-                raise _incomplete(exc) from exc
+                raise incomplete(exc) from exc
             error = exc
         adapted = provider.adapt(request, error) if isinstance(provider, HTTPProvider) else None
         if adapted is not None:
@@ -177,7 +178,8 @@ def _wait_to_retry(call: Call, error: LlmError, attempt: int) -> None:
     call.sleep(pause)
 
 
-def _incomplete(error: LlmError) -> Incomplete:
+def incomplete(error: LlmError) -> Incomplete:
+    """What an error means once output began."""
     return Incomplete(
         f"the answer is incomplete: {error.message}",
         hint=error.hint,
@@ -495,15 +497,15 @@ class Fold:
         self.characters = 0
         self.first_event_at: float | None = None
 
-    def watch(self, events: Iterator[Event]) -> Iterator[Event]:
-        """The same events; the fold learns from each before it is handed on."""
+    def watch(self, events: Iterator[_E]) -> Iterator[_E]:
+        """The same events; the fold learns from each before it is handed on. What is none is only handed on."""
         for event in events:
             if self.first_event_at is None and isinstance(event, _CONTENT):
                 self.first_event_at = time.monotonic()
             self._take(event)
             yield event
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: object) -> None:
         if isinstance(event, (TextDelta, ThinkingDelta)):
             if type(event) is TextDelta:
                 self.characters += len(event.text)

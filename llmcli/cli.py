@@ -59,6 +59,12 @@ def chat(
     stop: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="End the answer at TEXT; repeatable.")] = None,
     seed: Annotated[int | None, typer.Option(help="For an answer that can be had again.")] = None,
     option: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="An option of the provider's own, past every check of ours; repeatable.")] = None,
+    tool: Annotated[list[str] | None, typer.Option(metavar="FILE.py[:NAME]", help="Let the model call the functions of a Python file, or the one of this name; or a tool by its name: [tools.NAME] of the configuration, or an installed one; repeatable.")] = None,
+    tool_defs: Annotated[str | None, typer.Option(metavar="FILE", help="Tools as OpenAI's JSON defines them: calls are shown (--json, --jsonl) and nothing is run.")] = None,
+    tool_choice: Annotated[str | None, typer.Option(metavar="auto|none|required|NAME", help="Whether the model may, may not or must call a tool first, or which.")] = None,
+    max_tool_rounds: Annotated[int, typer.Option(metavar="N", min=1, help="The most rounds of calls; exit 10 when there are more.")] = 10,
+    yes: Annotated[bool, typer.Option("--yes", help="Run every tool that is named, without asking.")] = False,
+    allow_tool: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Run this one without asking; repeatable.")] = None,
     stream: Annotated[bool | None, typer.Option("--stream/--no-stream", help="Ask for the answer in pieces (the default where the provider can) or whole.")] = None,
     format: Annotated[Literal["text", "markdown", "json", "jsonl"] | None, typer.Option("--format", envvar="LLMCLI_FORMAT", help="Default: markdown on a terminal, text elsewhere.")] = None,  # noqa: A002
     json: Annotated[bool, typer.Option("--json", help="One JSON document when the answer is complete.")] = False,
@@ -108,7 +114,7 @@ _CHAT_EPILOG = epilog(
     statuses="Exit status 0 means that the whole answer was written; `llmcli --help` lists the others, docs/exit-status.md "
     "explains them. `--option fail=429` and its kin make -m echo fail, to try a script's error handling.",
 )
-_REPEATABLE = frozenset({"prompt", "file", "stop", "option", "fallback"})
+_REPEATABLE = frozenset({"prompt", "file", "stop", "option", "fallback", "tool", "allow_tool"})
 
 
 def _from_environment(ctx: typer.Context, parameter: str) -> bool:
@@ -123,6 +129,7 @@ class _Chat(Command):
         "Where it is": ("base_url", "api_key_file"),
         "What goes in": ("system", "file", "no_stdin"),
         "What is asked for": ("temperature", "max_tokens", "top_p", "stop", "seed", "option", "stream"),
+        "Tools": ("tool", "tool_defs", "tool_choice", "max_tool_rounds", "yes", "allow_tool"),
         "What comes out": ("format", "json", "jsonl", "raw", "extract", "output", "show_thinking", "usage", "color", "quiet"),
         "Time and failures": ("timeout", "connect_timeout", "first_timeout", "idle_timeout", "retries", "retry_max_wait", "fallback", "strict"),
         "Looking closer": ("dry_run", "curl", "verbose", "log_file", "debug"),

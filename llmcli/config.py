@@ -37,6 +37,7 @@ TOP_KEYS: dict[str, Key] = {
     "chat": Key(_TABLE, "Defaults of `llmcli chat`."),
     "timeouts": Key(_TABLE, "Timeouts in seconds, for every provider."),
     "providers": Key(_TABLE, "One table for each provider: `[providers.ID]`."),
+    "tools": Key(_TABLE, "Programs that a model may ask for: `[tools.NAME]`."),
 }
 CHAT_KEYS: dict[str, Key] = {
     "format": Key(_TEXT, "`text`, `markdown`, `json` or `jsonl`."),
@@ -47,6 +48,18 @@ CHAT_KEYS: dict[str, Key] = {
     "fallback": Key(_LIST, "Models to try when the first cannot be had.", items=str),
     "strict": Key(_FLAG, "Exit 12 when the model stops at a limit or a filter."),
 }
+TOOL_KEYS: dict[str, Key] = {
+    "command": Key(_LIST, "The program and its arguments; `{name}` is the value of a parameter. No shell.", items=str),
+    "description": Key(_TEXT, "What it does, for the model."),
+    "parameters": Key(
+        _TABLE, "Each parameter with its JSON schema, or the schema of them all. Left out: all in braces are texts."
+    ),
+    "stdin": Key(_TEXT, "What the program reads, with `{name}` as above; left out: nothing."),
+    "env": Key(_LIST, "Variables that it gets although their names say that they hold a secret.", items=str),
+    "timeout": Key(_NUMBER, "Seconds that it may take (30); 0: any.", positive=True),
+    "max_output": Key((int,), "Characters of its output that the model is given (65536).", positive=True),
+}
+TOOL_WAYS = ("native", "text", "text-hermes", "text-react")
 TIMEOUT_KEYS: dict[str, Key] = {
     "connect": Key(_NUMBER, "DNS, every address, proxy and TLS together (5).", positive=True),
     "first": Key(_NUMBER, "Until the first event of the answer (120).", positive=True),
@@ -65,6 +78,11 @@ PROVIDER_KEYS: dict[str, Key] = {
     "timeouts": Key(_TABLE, "Timeouts of this provider, as under `[timeouts]`."),
     "settings": Key(_TABLE, "temperature, max_tokens, top_p, stop, seed: sent when the call does not say."),
     "options": Key(_TABLE, "The provider's own, as `--option`."),
+    "tools": Key(
+        _TEXT,
+        "How tools are told: `native`, or by `text` (`text-hermes`, `text-react`: in the words of such models). Left "
+        "out: `native` where the provider can.",
+    ),
     "models": Key(
         (list, dict),
         "Names to show where the service lists none; or `[providers.ID.models.NAME]`, the same keys for one model.",
@@ -102,7 +120,9 @@ class Config(NamedTuple):
     chat: Table = NOTHING
     timeouts: Table = NOTHING
     providers: Mapping[str, Table] = NOTHING
+    tools: Mapping[str, Table] = NOTHING
     sources: Mapping[str, str] = NOTHING  # provider id -> the file that its table stands in
+    tool_sources: Mapping[str, str] = NOTHING  # the name of a tool -> the same
     broken: Mapping[str, ConfigurationError] = NOTHING
     problems: tuple[ConfigurationError, ...] = ()
 
@@ -119,6 +139,7 @@ def load(directory: str | None, file: str | None = None, *, lenient: bool = Fals
     """
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
+    tool_sources: dict[str, str] = {}
     broken: dict[str, ConfigurationError] = {}
     problems: list[ConfigurationError] = []
     for path, provider_id in _files(directory, file):
@@ -134,7 +155,10 @@ def load(directory: str | None, file: str | None = None, *, lenient: bool = Fals
             continue
         merged = _deep_merge(merged, document)
         sources |= dict.fromkeys(document.get("providers", {}), path)
-    return Config(directory, sources=sources, broken=broken, problems=tuple(problems), **merged)
+        tool_sources |= dict.fromkeys(document.get("tools", {}), path)
+    return Config(
+        directory, sources=sources, tool_sources=tool_sources, broken=broken, problems=tuple(problems), **merged
+    )
 
 
 def _files(directory: str | None, file: str | None) -> Iterator[tuple[str, str | None]]:
@@ -239,6 +263,7 @@ class ProviderSetup(NamedTuple):
     allow_http: bool = False
     proxy: str | None = None
     ca_bundle: str | None = None
+    tools: str | None = None  # one of TOOL_WAYS
     path: str = ""
     from_environment: frozenset[str] = frozenset()  # the headers that environment variables are in
 
@@ -282,6 +307,7 @@ def provider_setup(
         allow_http=table.get("allow_http", False),
         proxy=table.get("proxy"),
         ca_bundle=table.get("ca_bundle"),
+        tools=_tool_way(table.get("tools"), f"{place}.tools"),
         path=path,
         from_environment=frozenset(name for name, value in table.get("headers", {}).items() if "${" in value),
     )
@@ -331,6 +357,12 @@ def _with_variables(text: str, env: Mapping[str, str], place: str) -> str:
         return env[name].strip()
 
     return re.sub(r"\$\{(\w+)\}", value, text)
+
+
+def _tool_way(said: str | None, place: str) -> str | None:
+    if said is not None and said not in TOOL_WAYS:
+        raise ConfigurationError(f"{place} should be one of {', '.join(TOOL_WAYS)}, not {said!r}")
+    return said
 
 
 def _own_values(table: Table, cls: type[Provider], env: Mapping[str, str]) -> dict[str, Json]:

@@ -26,6 +26,7 @@ from llmcli.types import (
     ThinkingDelta,
     ToolCall,
     ToolCallDelta,
+    ToolResult,
     Usage,
 )
 
@@ -318,6 +319,16 @@ class _Escaper:
 # --- the formats ----------------------------------------------------------------------------------
 
 
+class Round(NamedTuple):
+    """
+    Among the events of an answer: the model asked for tools, and these are the results. What it said until then is
+    `reply`; its answer comes behind this, or another round.
+    """
+
+    reply: Reply
+    results: tuple[ToolResult, ...]
+
+
 class Look(NamedTuple):
     """
     How the answer is shown: `raw` turns rendering and escaping off, `color` allows escape sequences of ours, and `live`
@@ -330,10 +341,10 @@ class Look(NamedTuple):
     live: bool = False
 
 
-Writer = Callable[[Iterable[Event], Place, Look, Callable[[], Reply]], None]
+Writer = Callable[[Iterable[Event | Round], Place, Look, Callable[[], Reply]], None]
 
 
-def write_text(events: Iterable[Event], sink: Place, look: Look, reply: Callable[[], Reply]) -> None:
+def write_text(events: Iterable[Event | Round], sink: Place, look: Look, reply: Callable[[], Reply]) -> None:
     """The model's text as it arrives: byte for byte, or with control characters shown when a terminal reads it."""
     if look.raw or not sink.tty:
         for event in events:
@@ -346,12 +357,16 @@ def write_text(events: Iterable[Event], sink: Place, look: Look, reply: Callable
         if type(event) is TextDelta and (shown := escaper.feed(event.text)):
             sink.write(shown.encode())
             last = shown
+        elif type(event) is ToolCall and last:  # others write below what came
+            shown = escaper.end()
+            sink.write(shown.encode() if (shown or last).endswith("\n") else f"{shown}\n".encode())
+            escaper, last = _Escaper(), ""
     shown = escaper.end()
     if (shown or last) and not (shown or last).endswith("\n"):
         sink.write(f"{shown}\n".encode())
 
 
-def write_markdown(events: Iterable[Event], sink: Place, look: Look, reply: Callable[[], Reply]) -> None:
+def write_markdown(events: Iterable[Event | Round], sink: Place, look: Look, reply: Callable[[], Reply]) -> None:
     """
     Markdown rendered: finished blocks are written once, and on a terminal that may be sent escape sequences the open
     one is drawn anew while it grows; elsewhere it is written when it is complete.
@@ -380,14 +395,17 @@ def write_markdown(events: Iterable[Event], sink: Place, look: Look, reply: Call
         page.close()
 
 
-def write_json(events: Iterable[Event], sink: Place, look: Look, reply: Callable[[], Reply]) -> None:
+def write_json(events: Iterable[Event | Round], sink: Place, look: Look, reply: Callable[[], Reply]) -> None:
     """One document when the answer is complete, and nothing when it never is."""
-    for _ in events:
-        pass
-    sink.write(_json_line(reply_document(reply())))
+    rounds: list[Json] = [_round(event) for event in events if type(event) is Round]
+    document = reply_document(reply())
+    if rounds:
+        metadata = document.pop("metadata")
+        document |= {"rounds": rounds, "metadata": metadata}
+    sink.write(_json_line(document))
 
 
-def write_jsonl(events: Iterable[Event], sink: Place, look: Look, reply: Callable[[], Reply]) -> None:
+def write_jsonl(events: Iterable[Event | Round], sink: Place, look: Look, reply: Callable[[], Reply]) -> None:
     """A line for each piece, `done: false`; the last has `done: true` and the metadata."""
     for event in events:
         if type(event) is TextDelta:
@@ -396,6 +414,9 @@ def write_jsonl(events: Iterable[Event], sink: Place, look: Look, reply: Callabl
             sink.write(_json_line({"delta": "", "thinking": event.text, "done": False}))
         elif type(event) is ToolCall:
             sink.write(_json_line({"delta": "", "tool_call": _tool_call(event), "done": False}))
+        elif type(event) is Round:
+            for result in event.results:
+                sink.write(_json_line({"delta": "", "tool_result": _tool_result(result), "done": False}))
     sink.write(
         _json_line({"version": JSON_VERSION, "delta": "", "done": True, "metadata": _metadata(reply())}),
     )
@@ -459,6 +480,17 @@ def _tool_call(call: ToolCall) -> dict[str, Json]:
     return document if call.valid else {**document, "valid": False}
 
 
+def _tool_result(result: ToolResult) -> dict[str, Json]:
+    return {"id": result.id, "name": result.name, "content": result.content, "failed": result.failed}
+
+
+def _round(told: Round) -> Json:
+    """What the model said and asked for in one round, as in the document itself, and the results."""
+    said = reply_document(told.reply)
+    kept: dict[str, Json] = {name: said[name] for name in ("content", "thinking", "tool_calls") if name in said}
+    return {**kept, "tool_results": [_tool_result(result) for result in told.results]}
+
+
 def _json_line(document: Any) -> bytes:
     return (json_text(document) + "\n").encode("utf-8", "replace")
 
@@ -471,7 +503,7 @@ def json_text(document: Any) -> str:
 # --- other shapes ---------------------------------------------------------------------------------
 
 
-def extract(events: Iterable[Event]) -> Iterator[Event]:
+def extract(events: Iterable[Event | Round]) -> Iterator[Event | Round]:
     """
     The events with the text reduced to the first fenced code block. The text is held back until the answer is
     complete; raises `WrongForm` when there is no such block.

@@ -40,10 +40,15 @@ def provider_class(plugin: Plugin, env: Mapping[str, str], provider_id: str | No
 
 def command(plugin: Plugin, env: Mapping[str, str]) -> Callable[[list[str]], object]:
     """The function of a plugin's command. Raises `BrokenPlugin` as above."""
-    main: object = _imported(plugin, env, lambda: _entry_point(plugin).load())
-    if not callable(main):
-        raise BrokenPlugin(f"the plugin {plugin.whose} is no function, but {type(main).__name__}")
-    return main
+    return function(plugin, env)
+
+
+def function(plugin: Plugin, env: Mapping[str, str]) -> Callable[..., object]:
+    """The function that a plugin's entry point names. Raises `BrokenPlugin` as above."""
+    loaded: object = _imported(plugin, env, lambda: _entry_point(plugin).load())
+    if not callable(loaded):
+        raise BrokenPlugin(f"the plugin {plugin.whose} is no function, but {type(loaded).__name__}")
+    return loaded
 
 
 def _entry_point(plugin: Plugin) -> EntryPoint:

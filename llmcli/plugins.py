@@ -3,8 +3,8 @@ Plugins: other people's distributions, found by their metadata; nothing is impor
 
 An entry point of the group `llmcli.providers` is named as the id of its provider, and its value is the class, or a
 function that returns several classes; a distribution has one entry point for each id. One of the group
-`llmcli.commands` is named as its command, and its value is `main(argv) -> exit status`. So all that can be listed is
-known without importing anything.
+`llmcli.commands` is named as its command, and its value is `main(argv) -> exit status`; one of `llmcli.tools` as its
+tool, and its value is the function. So all that can be listed is known without importing anything.
 """
 
 import re
@@ -19,6 +19,8 @@ from llmcli.errors import ConfigurationError
 
 PROVIDERS = "llmcli.providers"
 COMMANDS = "llmcli.commands"
+TOOLS = "llmcli.tools"
+_GROUPS = (PROVIDERS, COMMANDS, TOOLS)
 _OURSELVES = "llmcli"
 
 
@@ -114,12 +116,12 @@ def _scan(path: tuple[str, ...]) -> tuple[Plugin, ...]:
 
 
 def _plugins_of(distribution: Distribution) -> Iterator[Plugin]:
-    if not {PROVIDERS, COMMANDS} & set(re.findall(r"[\w.]+", distribution.read_text("entry_points.txt") or "")):
+    if not set(_GROUPS) & set(re.findall(r"[\w.]+", distribution.read_text("entry_points.txt") or "")):
         return  # nearly every one
     headers = (distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or "").partition("\n\n")[0]
     facts = dict(re.findall(r"(?m)^(Name|Version|Summary): *(.*?)\s*$", headers))
     for entry in distribution.entry_points:
-        if entry.group in (PROVIDERS, COMMANDS):
+        if entry.group in _GROUPS:
             name, version = facts.get("Name", "a distribution without a name"), facts.get("Version", "?")
             yield Plugin(entry.group, entry.name, entry.value, name, version, facts.get("Summary", ""))
 

@@ -5,10 +5,11 @@
 import gc
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from math import isfinite
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from llmcli import registry, signals
 from llmcli.answer import Call, Fold, answer, streams
@@ -19,11 +20,17 @@ from llmcli.commands.show_request import show_request
 from llmcli.config import Config, with_times
 from llmcli.errors import ConfigurationError, FinishedEarly, LlmError, UsageError
 from llmcli.output import FORMATS, Look, OutputFile, Place, Sink, Stdout, extract, one_line
-from llmcli.provider import HTTPProvider
+from llmcli.provider import HTTPProvider, Provider
 from llmcli.retry import RetryPolicy
 from llmcli.transport import Log, no_log
-from llmcli.types import ChatRequest, Event, Json, Message, Reply, Timeouts, ToolCall, message
+from llmcli.types import ChatRequest, Event, Finish, Json, Message, Reply, Timeouts, Tool, ToolCall, message
 from llmcli.world import World
+
+if TYPE_CHECKING:
+    from llmcli.commands.tool_use import Chosen
+
+_E = TypeVar("_E")
+Asked: TypeAlias = Generator[Any, None, Any]  # of events, and with tools of rounds
 
 _FALLBACK_STATUSES = frozenset({4, 6, 7, 8, 9})
 
@@ -72,6 +79,12 @@ class Arguments(NamedTuple):
     debug: bool
     quiet: bool
     color: str | None
+    tool: Sequence[str]
+    tool_defs: str | None
+    tool_choice: str | None
+    max_tool_rounds: int
+    yes: bool
+    allow_tool: Sequence[str]
 
 
 def run(arguments: Arguments, world: World) -> None:
@@ -86,54 +99,95 @@ def run(arguments: Arguments, world: World) -> None:
         from llmcli.commands import discover
 
         raise discover.nothing_chosen(config, world)
+    tools = _tools(arguments, form, config, world)
     targets = [registry.resolve(arguments.model, arguments.provider, config)]
     targets += [registry.resolve(name, None, config) for name in arguments.fallback]
-    job = _first_job(targets, arguments, config, world)
+    job = _first_job(targets, arguments, tools, config, world)
     messages = _messages(arguments, _timeouts(job.ready, arguments).total, world)
     if arguments.dry_run or arguments.curl:
-        request = job.request._replace(messages=messages)
+        request = _said(job, job.request._replace(messages=messages))
         stream = streams(job.ready.provider, arguments.stream)
         show_request(job.ready, request, world, stream=stream, curl=arguments.curl, key_file=arguments.api_key_file,
                      ca_bundle=arguments.ca_bundle)  # fmt: skip
         return
-    _ask_in_turn(job, lambda: _next_job(targets, arguments, config, world), messages, arguments, form, world, log)
+    another = partial(_next_job, targets, arguments, tools, config, world)
+    _ask_in_turn(job, another, messages, arguments, form, world, log)
+
+
+class _Tools(NamedTuple):
+    """What the model may ask for. Without `chosen` nothing is run: its calls are only told of."""
+
+    offered: tuple[Tool, ...]
+    chosen: "Chosen | None" = None
 
 
 class _Job(NamedTuple):
-    """One target, ready to be asked; the messages of its request are filled in when they have been read."""
+    """
+    One target, ready to be asked; the messages of its request are filled in when they have been read. `style` is how
+    tools are told by text, where they are, and `stops` whether the service can be told where to stop.
+    """
 
     ready: Ready
     request: ChatRequest
+    tools: _Tools | None = None
+    style: str | None = None
+    stops: bool = False
 
     @property
     def name(self) -> str:
         return f"{self.ready.provider.config.id}/{self.request.model}"
 
 
-def _first_job(targets: list[registry.Target], arguments: Arguments, config: Config, world: World) -> _Job:
+def _tools(arguments: Arguments, form: str, config: Config, world: World) -> _Tools | None:
+    """The tools that the call names. What nothing allows to run is refused before anything is sent."""
+    if not (arguments.tool or arguments.tool_defs):
+        for name in ("tool_choice", "yes", "allow_tool"):
+            if getattr(arguments, name):
+                raise UsageError(f"--{name.replace('_', '-')} needs --tool", hint="--tool FILE.py names its functions")
+        return None
+    from llmcli.commands import tool_use
+
+    if arguments.tool_defs:
+        if arguments.tool or arguments.yes or arguments.allow_tool:
+            raise UsageError("--tool-defs runs nothing, and so excludes --tool, --yes and --allow-tool")
+        if form not in ("json", "jsonl"):
+            raise UsageError("--tool-defs needs --json or --jsonl, which show what the model asks for")
+        return _Tools(tool_use.defined(arguments.tool_defs, arguments.tool_choice))
+    chosen = tool_use.choose(
+        arguments.tool, config, world, choice=arguments.tool_choice, yes=arguments.yes, allowed=arguments.allow_tool,
+        runs=not (arguments.dry_run or arguments.curl),
+    )  # fmt: skip
+    return _Tools(tuple(each.tool for each in chosen.toolbox.values()), chosen)
+
+
+def _first_job(
+    targets: list[registry.Target], arguments: Arguments, tools: _Tools | None, config: Config, world: World
+) -> _Job:
     """
     The model that was asked for, or the first of `--fallback` that can be had where it cannot. `targets` is left with
     those that have not been tried.
     """
     target = targets.pop(0)
     try:
-        return _prepare(arguments, target, config, world, first=True)
+        return _prepare(arguments, target, tools, config, world, first=True)
     except LlmError as exc:
         if not targets or exc.status not in _FALLBACK_STATUSES:
             raise
         world.note(f"{target.provider}: {exc.message}")
-        job = _next_job(targets, arguments, config, world)
+        job = _next_job(targets, arguments, tools, config, world)
         if job is None:
             raise
         return job
 
 
-def _next_job(targets: list[registry.Target], arguments: Arguments, config: Config, world: World) -> _Job | None:
+def _next_job(
+    targets: list[registry.Target], arguments: Arguments, tools: _Tools | None, config: Config, world: World
+) -> _Job | None:
     """The next fallback that can be asked; what is wrong with one that cannot is said."""
     while targets:
         target = targets.pop(0)
         try:
-            job = _prepare(arguments, target, config, world, first=False)
+            job = _prepare(arguments, target, tools, config, world, first=False)
         except LlmError as exc:
             world.note(f"{target.provider}: {exc.message}")
         else:
@@ -142,7 +196,9 @@ def _next_job(targets: list[registry.Target], arguments: Arguments, config: Conf
     return None
 
 
-def _prepare(arguments: Arguments, target: registry.Target, config: Config, world: World, *, first: bool) -> _Job:
+def _prepare(
+    arguments: Arguments, target: registry.Target, tools: _Tools | None, config: Config, world: World, *, first: bool
+) -> _Job:
     """Check everything that can be checked before anything is read or sent."""
     ready = make_ready(
         target.provider,
@@ -171,14 +227,50 @@ def _prepare(arguments: Arguments, target: registry.Target, config: Config, worl
         stop=tuple(arguments.stop),
         seed=arguments.seed,
         options=_options(arguments.option),
+        tools=tools.offered if tools else (),
+        tool_choice=arguments.tool_choice,
     )
-    provider.check(request)
+    job = _Job(ready, request, tools, _style(ready, world) if tools else None)
+    if job.style is not None:
+        job = job._replace(stops=_takes(provider, _said(job._replace(stops=True), request)))
+    provider.check(_said(job, request))
     streams(provider, arguments.stream)
-    return _Job(ready, _with_settings(request, ready))
+    return _with_settings(job)
 
 
-def _with_settings(request: ChatRequest, ready: Ready) -> ChatRequest:
-    """The request with what the configuration says about what the call left open."""
+def _style(ready: Ready, world: World) -> str | None:
+    """How the model is told of tools by text; `None` where its API has them."""
+    wanted = ready.setup.tools
+    if wanted is None and not ready.provider.capabilities.tools:
+        world.note(f"{ready.provider.config.id} has no tools; the model is told of them by text")
+        return "text"
+    return None if wanted in (None, "native") else wanted
+
+
+def _takes(provider: Provider, request: ChatRequest) -> bool:
+    """Whether a provider can be asked this."""
+    try:
+        provider.check(request)
+        if isinstance(provider, HTTPProvider):
+            provider.chat_request(request, stream=False)
+    except LlmError:
+        return False
+    return True
+
+
+def _said(job: _Job, request: ChatRequest) -> ChatRequest:
+    """The request as the provider is asked: with tools by text where it has none."""
+    if job.style is None:
+        return request
+    from llmcli import text_tools
+
+    by_text = text_tools.told(request, job.style)
+    return text_tools.with_stops(by_text, job.style) if job.stops else by_text
+
+
+def _with_settings(job: _Job) -> _Job:
+    """The job with what the configuration says about what the call left open."""
+    ready, request = job.ready, job.request
     settings = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in ready.setup.config.settings.items()
@@ -187,11 +279,11 @@ def _with_settings(request: ChatRequest, ready: Ready) -> ChatRequest:
     options = {**ready.setup.config.options, **request.options}
     merged = request._replace(options=options, **settings)  # type: ignore[arg-type]  # config.SETTING_KEYS holds the types
     try:
-        ready.provider.check(merged)
+        ready.provider.check(_said(job, merged))
     except UsageError as exc:  # nobody gave it on the command line
         where = f"{ready.setup.path}: providers.{ready.setup.config.id}"
         raise ConfigurationError(f"{where}: {exc.message}", hint=exc.hint) from exc
-    return merged
+    return job._replace(request=merged)
 
 
 def _with_defaults(arguments: Arguments, config: Config) -> Arguments:
@@ -286,29 +378,67 @@ def _ask(
     request = job.request._replace(messages=messages)
     provider = job.ready.provider
     call = _call(job.ready, arguments, world, log)._replace(before_wait=sink.flush)
-    fold = Fold(provider.config.id, request.model, keep=form == "json")
+    tools = job.tools.chosen if job.tools else None
+    fold = Fold(provider.config.id, request.model, keep=form == "json" and tools is None)
     color = arguments.color or "auto"
     look = Look(
         raw=arguments.raw, color=world.color(color, world.stdout), width=max(20, world.columns()),
         live=not arguments.verbose,
     )  # fmt: skip
+    before = [sink.flush]
     with ExitStack() as stack:
-        seen: Iterator[Event] = fold.watch(_watched(stack.enter_context(closing(answer(provider, request, call)))))
+        asked, reply = _answered(job, request, call), fold.reply
+        if tools is not None:
+            asked, reply = _in_rounds(job, request, call, fold, tools, arguments.max_tool_rounds, before)
+        seen = fold.watch(_watched(stack.enter_context(closing(asked))))
         place: Place = sink
-        spinner: progress.Spinner | None = None
         if not world.quiet and world.is_tty(world.stderr) and not arguments.verbose:
             signals.care()  # for the line that the spinner stands on
             spinner = stack.enter_context(progress.Spinner(world, job.name))
+            before.insert(0, spinner.stop)
             if arguments.output is None:
                 place = progress.AfterSpinner(sink, spinner)
         if _shows_thinking(arguments, form, world):
-            before = [sink.flush] if spinner is None else [spinner.stop, sink.flush]
             seen = progress.thinking_shown(seen, world, color=world.color(color, world.stderr), before=before)
+        if tools is not None and form in ("text", "markdown") and (arguments.extract or not sink.tty):
+            seen = tools.last_words(seen)
         if arguments.extract:
             seen = extract(seen)
-        FORMATS[form](seen, place, look, fold.reply)
+        FORMATS[form](seen, place, look, reply)
     sink.flush()
-    _close_up(fold, arguments, world, log, form)
+    _close_up(fold, arguments, world, log, form, ran=tools is not None)
+
+
+def _answered(job: _Job, request: ChatRequest, call: Call) -> Asked:
+    """The events of one answer; where tools are told by text, with the calls that stand in it."""
+    events = answer(job.ready.provider, _said(job, request), call)
+    if job.style is None:
+        return events
+    from llmcli import text_tools
+
+    return text_tools.heard(events, request.tools, job.style)
+
+
+def _in_rounds(
+    job: _Job, request: ChatRequest, call: Call, fold: Fold, tools: "Chosen", most: int,
+    before: Sequence[Callable[[], None]],
+) -> tuple[Asked, Callable[[], Reply]]:  # fmt: skip
+    """The events of all rounds of an answer, and what tells the last reply once they are over."""
+    from llmcli.commands.rounds import rounds
+
+    replies: list[Reply] = []
+    total = call.timeouts.total
+
+    def ask(messages: tuple[Message, ...]) -> Generator[Event, None, Reply]:
+        choice = "auto" if replies and request.tool_choice not in (None, "none") else request.tool_choice
+        own = Fold(job.ready.provider.config.id, request.model, keep=True)
+        with closing(_answered(job, request._replace(messages=messages, tool_choice=choice), call)) as events:
+            yield from (event for event in own.watch(events) if type(event) is not Finish)
+        replies.append(own.reply())
+        return replies[-1]
+
+    run = tools.runner(left=lambda: None if total is None else call.started + total - time.monotonic(), before=before)
+    return rounds(ask, request.messages, run, most), lambda: fold.reply()._replace(message=replies[-1].message)
 
 
 def _timeouts(ready: Ready, arguments: Arguments) -> Timeouts:
@@ -339,7 +469,7 @@ def _call(ready: Ready, arguments: Arguments, world: World, log: Log) -> Call:
     )
 
 
-def _watched(events: Iterator[Event]) -> Iterator[Event]:
+def _watched(events: Iterator[_E]) -> Iterator[_E]:
     """The same events. From the first on there is something to care for when a signal comes, and much to allocate."""
     for event in events:
         signals.care()
@@ -356,7 +486,7 @@ def _shows_thinking(arguments: Arguments, form: str, world: World) -> bool:
     return form in ("text", "markdown") and not world.quiet and world.is_tty(world.stderr)
 
 
-def _close_up(fold: Fold, arguments: Arguments, world: World, log: Log, form: str) -> None:
+def _close_up(fold: Fold, arguments: Arguments, world: World, log: Log, form: str, *, ran: bool) -> None:
     """Say what a person should know about an answer that is complete."""
     reply: Reply = fold.reply()
     seconds = time.monotonic() - world.started
@@ -378,7 +508,7 @@ def _close_up(fold: Fold, arguments: Arguments, world: World, log: Log, form: st
             raise FinishedEarly(f"the answer {what} (finish reason {reason})", provider=reply.provider)
         world.note(f"the answer {what} (finish reason {reason})")
     for part in reply.message.parts:
-        if isinstance(part, ToolCall) and not part.valid:
+        if isinstance(part, ToolCall) and not part.valid and not ran:
             world.note(f"the tool call {one_line(part.name) or 'without a name'} is not valid; do not run it")
     if reason == "tool_calls" and form in ("text", "markdown"):
         world.note("the model asks for a tool call; --json shows it")

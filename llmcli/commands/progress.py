@@ -6,15 +6,16 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self, TextIO
+from typing import Any, Self, TextIO, TypeVar
 
 from llmcli.answer import Fold
 from llmcli.commands.table import cut
 from llmcli.output import Place, visible
 from llmcli.transport import Log
-from llmcli.types import Event, TextDelta, ThinkingDelta
+from llmcli.types import TextDelta, ThinkingDelta
 from llmcli.world import World
 
+_E = TypeVar("_E")  # an event
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _SPINNER_AFTER = 0.3  # seconds; a quick answer needs none
 
@@ -78,8 +79,8 @@ class AfterSpinner:
 
 
 def thinking_shown(
-    events: Iterator[Event], world: World, *, color: bool, before: Sequence[Callable[[], None]]
-) -> Iterator[Event]:
+    events: Iterator[_E], world: World, *, color: bool, before: Sequence[Callable[[], None]]
+) -> Iterator[_E]:
     """
     The same events, with thinking written to stderr, dim where colour is allowed. `before` is called before each piece
     of it: what is on its way to the same terminal comes first.
@@ -93,7 +94,7 @@ def thinking_shown(
                 world.write_stderr("\n")
                 open_line = False
             yield event  # first, so that who shows the answer ends what it has begun: thinking stands below that
-            if type(event) is ThinkingDelta:
+            if isinstance(event, ThinkingDelta):
                 for step in before:
                     step()
                 text = world.redactor.clean(event.text)

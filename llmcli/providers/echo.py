@@ -1,9 +1,10 @@
 """
 The built-in `echo` model: no key, no network, no account. It answers with the prompt, word by word, counts its
-tokens honestly (a token is a word with the blanks before it), and can be told to fail in every way that a script may
-want to handle.
+tokens honestly (a token is a word with the blanks before it), calls tools, and can be told to fail in every way that a
+script may want to handle.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from typing import ClassVar
@@ -26,10 +27,14 @@ from llmcli.types import (
     Event,
     Finish,
     FinishReason,
+    Json,
+    Message,
     Metadata,
     TextDelta,
     ThinkingDelta,
     ThinkingEnd,
+    ToolCall,
+    ToolResult,
     Usage,
 )
 
@@ -59,7 +64,7 @@ class Echo(NativeProvider):
     name: ClassVar[str] = "Echo (built in, offline)"
     default_model = "echo"
     api_key: ApiKey = ApiKey(required=False)
-    capabilities: Capabilities = Capabilities(thinking=True)
+    capabilities: Capabilities = Capabilities(thinking=True, tools=True)
     known_models: ClassVar[tuple[str, ...]] = ("echo",)
     options: ClassVar = {
         "text": Option("answer with this text instead of the prompt"),
@@ -67,6 +72,9 @@ class Echo(NativeProvider):
         "delay": Option("seconds before each word"),
         "fail": Option("fail in this way", FAILURES),
         "after": Option("with fail=cut, stall, malformed or error: the number of words before it (1)"),
+        "call": Option("first call this tool, or those of a JSON list, and answer with the results"),
+        "arguments": Option("with call: the arguments as JSON, or a list of them"),
+        "rounds": Option("with call: in how many rounds (1)"),
     }
 
     def stream(self, request: ChatRequest, call: NativeCall) -> Iterator[Event]:
@@ -80,7 +88,8 @@ class Echo(NativeProvider):
             yield ThinkingDelta(str(thinking))
             yield ThinkingEnd()
         prompt = " ".join(message.text for message in request.messages)
-        text = str(options["text"]) if "text" in options else request.messages[-1].text
+        calls = _calls(request)
+        text = str(options["text"]) if "text" in options else _said(request.messages[-1])
         for stop in request.stop:
             text = text.partition(stop)[0]
         words = _words(text)
@@ -90,11 +99,38 @@ class Echo(NativeProvider):
             if delay:
                 call.sleep(delay)
             yield TextDelta(word)
+        yield from calls
         _fail_amid(fail, call)
         count = len(_words(prompt))
         yield Usage(count, limit, count + limit)
-        reason: FinishReason = "length" if limit < len(words) else "stop"
+        reason: FinishReason = "length" if limit < len(words) else "tool_calls" if calls else "stop"
         yield Finish("length" if fail == "length" else "content_filter" if fail == "content_filter" else reason)
+
+
+def _said(message: Message) -> str:
+    """The text of a message; of one that holds results, those."""
+    return message.text or "\n".join(part.content for part in message.parts if isinstance(part, ToolResult))
+
+
+def _calls(request: ChatRequest) -> tuple[ToolCall, ...]:
+    """The calls that are still to be made: one round of them for each that was asked for."""
+    options = request.options
+    done = sum(message.role == "tool" for message in request.messages)
+    if "call" not in options or request.tool_choice == "none" or done >= _number(options.get("rounds"), 1):
+        return ()
+    called, given = options["call"], options.get("arguments", {})
+    names = called if isinstance(called, list) else [called]
+    arguments = given if isinstance(given, list) else [given] * len(names)
+    return tuple(
+        _call(f"call_{done + 1}_{number}", str(name), each)
+        for number, (name, each) in enumerate(zip(names, arguments, strict=False), 1)
+    )
+
+
+def _call(call_id: str, name: str, arguments: Json) -> ToolCall:
+    """A call; arguments that are no object, or no JSON, make one that is not valid."""
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return ToolCall(call_id, name, text, valid=isinstance(arguments, dict))
 
 
 def _fail_before(fail: str, call: NativeCall) -> None:

@@ -13,7 +13,7 @@ from llmcli.errors import (
     UnknownModel,
 )
 from llmcli.testing import Answer, Failure, Samples
-from llmcli.types import Text, Thinking, Usage
+from llmcli.types import Text, Thinking, ToolCall, Usage
 from tests.wire_samples import TEXT
 
 
@@ -40,6 +40,13 @@ SAMPLES = Samples(
     ),
     error_in_stream=Failure(b"", Busy, options={"fail": "error"}),
     thinking=answer((Thinking("Hm."), Text("Yes.")), "Yes.", 1, options={"thinking": "Hm."}),
+    tool_calls=answer(
+        (Text("Yes."), ToolCall("call_1_1", "now", '{"zone": "UTC"}')),
+        "Yes.",
+        1,
+        options={"call": "now", "arguments": {"zone": "UTC"}},
+        finish="tool_calls",
+    ),
     empty=answer("", "", 0),
     others=(
         answer("Once", "Once", 1, options={"fail": "length"}, finish="length"),

@@ -1,0 +1,391 @@
+"""
+Text in which a model calls tools, in the forms that models were trained on or are asked for -> the calls. Layer 2:
+values in, values out; knows types only.
+
+Braces are never counted by a regular expression: a JSON body is read by a decoder, which knows what a string is.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Callable, Iterator
+from json import JSONDecoder
+from typing import Any, NamedTuple
+
+from llmcli.types import Tool
+
+MOST_CALLS = 32  # of one answer; the rest is noise
+_LONGEST = 1024 * 1024  # characters of one call that are read leniently
+_NAMES = ("name", "tool", "function", "action")
+_ARGUMENTS = ("arguments", "parameters", "args", "input", "action_input")
+_PREFIXES = ("functions.", "default_api:", "default_api.")
+_DECODER = JSONDecoder()
+_LENIENT = JSONDecoder(strict=False)
+_CLOSERS = {"{": "}", "[": "]"}
+_NOTHING = object()
+
+
+class Found(NamedTuple):
+    """A call as it was found. An id is there only where the model wrote one."""
+
+    name: str
+    arguments: str
+    valid: bool = True
+    id: str = ""
+
+
+class Form(NamedTuple):
+    """The tools that were offered, and how the model was asked to call them."""
+
+    tools: tuple[Tool, ...]
+    style: str
+
+    def offers(self, name: str) -> bool:
+        """Whether there is a tool of this name."""
+        return any(tool.name == name for tool in self.tools)
+
+    def only_parameter(self, name: str) -> str | None:
+        """The parameter of a tool that has one."""
+        for tool in self.tools:
+            if tool.name == name and len(properties := tool.parameters.get("properties", {})) == 1:
+                return str(next(iter(properties)))
+        return None
+
+    def may_be_a_call(self, text: str) -> bool:
+        """Whether a message that begins like this may as a whole be a call without any marker."""
+        start = text.lstrip()
+        if start.startswith("```"):
+            word, newline, start = start[3:].partition("\n")
+            if not newline:
+                return any(each.startswith(word.strip()) for each in ("json", "tool_call", "tool_code"))
+            if word.strip() not in ("", "json", "tool_call", "tool_code"):
+                return False
+            start = start.lstrip()
+        elif start.startswith("`"):
+            return "```".startswith(start)
+        if start.startswith("["):
+            # `[TOOL_CALLS]` is a marker; a list of calls begins with an object, or with the name of a tool.
+            inner = start[1:].lstrip()
+            return not inner or inner[0] == "{" or any(_begins(inner, tool.name) for tool in self.tools)
+        return not start or start[0] == "{"
+
+
+def _begins(text: str, name: str) -> bool:
+    call = f"{name}("
+    return text.startswith(call) or call.startswith(text)
+
+
+def whole_message(text: str, form: Form) -> list[Found]:
+    """
+    The calls of a message that is nothing else: JSON with a name and arguments, or Python's own calls. There is no
+    marker, so each must name a tool that there is.
+    """
+    bare = re.sub(r"^```\w*\s*\n|\n?```$", "", text.strip()).strip()
+    found = _of_documents(bare, form) or _pythonic(bare, form)
+    return found if all(form.offers(each.name) for each in found) else []
+
+
+def _of_documents(text: str, form: Form) -> list[Found]:
+    """The calls of JSON documents, perhaps with semicolons between; nothing if anything else is in the text."""
+    at, found = 0, list[Found]()
+    while at < len(text):
+        body = _json_from(text, at, complete=False)
+        documents = body.value if isinstance(body.value, list) else [body.value]
+        if not documents or not all(_has_arguments(each) for each in documents):
+            return []
+        found += _of_json(documents, form)
+        rest = text[body.end :].lstrip("; \t\r\n")
+        at = len(text) - len(rest)
+    return found
+
+
+def _has_arguments(document: Any) -> bool:
+    if not isinstance(document, dict):
+        return False
+    inner = document.get("function")
+    return not {*_ARGUMENTS}.isdisjoint(inner if isinstance(inner, dict) else document)
+
+
+def calls_in(text: str, form: Form, *, complete: bool) -> list[Found]:
+    """
+    The calls of a text that begins with a marker, up to what looks like a result, which the model has made up.
+    `complete` says that it came to an end, so that a bracket which is missing there is only that.
+    """
+    found: list[Found] = []
+    at = 0
+    while len(found) < MOST_CALLS and (marker := _MARKER.search(text, at)):
+        if _INVENTED.search(text, at, marker.start()):
+            break
+        kind, at = marker.lastgroup or "", marker.end()
+        if kind != "react" or form.style == "text-react":
+            calls, at = _READERS[kind](text, marker, form, complete)
+            found += calls
+    return found
+
+
+# --- the forms ------------------------------------------------------------------------------------
+
+_Read = tuple[list[Found], int]
+
+
+def _plain(text: str, marker: re.Match[str], form: Form, complete: bool) -> _Read:
+    """`TOOL_CALL: name`, and below it `ARGUMENTS: {...}`."""
+    name, at = _name_at(text, marker.end())
+    if not name:
+        body = _json_from(text, at, complete=complete)
+        return _of_json(body.value, form), max(body.end, at)
+    if not _PLAIN_NAME.fullmatch(name):
+        return [], at
+    given = re.compile(r"\s*[*_]*ARGUMENTS[*_]*:[*_]*", re.IGNORECASE).match(text, at)
+    if not given and not re.compile(r"\s*(?:```\w*\s*)?\{").match(text, at):
+        return [Found(name, "{}")], at
+    return _with_json(name, text, given.end() if given else at, form, complete=complete)
+
+
+def _name_at(text: str, at: int) -> tuple[str, int]:
+    """The name that stands on the rest of a line, up to a brace, and where it ends."""
+    found = re.compile(r"[^\n{]*").match(text, at)
+    return (_clean(found[0]), found.end()) if found else ("", at)
+
+
+def _react(text: str, marker: re.Match[str], form: Form, complete: bool) -> _Read:
+    """`Action: name`, and below it `Action Input:` with JSON or plain text."""
+    name, at = _name_at(text, marker.end())
+    if not _PLAIN_NAME.fullmatch(name):
+        return [], at
+    given = re.compile(r"\s*Action Input:[ \t]*").match(text, at)
+    if not given:
+        return [Found(name, "{}")], at
+    if re.compile(r"\s*(?:```\w*\s*)?[\[{\"]").match(text, given.end()):
+        return _with_json(name, text, given.end(), form, complete=complete)
+    ends = re.compile(r"\n(?:Observation|Thought|Action|Final Answer):|\Z").search(text, given.end())
+    end = ends.start() if ends else len(text)
+    return [_call(name, text[given.end() : end].strip(), form)], end
+
+
+def _hermes(text: str, marker: re.Match[str], form: Form, complete: bool) -> _Read:
+    """`<tool_call>{"name": ..., "arguments": ...}</tool_call>`."""
+    body = _json_from(text, marker.end(), complete=complete)
+    if body.value is _NOTHING:
+        name = re.compile(r'\s*\{?\s*"?name"?\s*:\s*"([^"\n]+)"').match(text, marker.end())
+        return ([Found(_clean(name[1]), text[marker.end() : body.end].strip(), valid=False)] if name else []), body.end
+    closing = re.compile(r"\s*(?:```)?\s*</tool_call>").match(text, body.end)
+    return _of_json(body.value, form), closing.end() if closing else body.end
+
+
+def _mistral(text: str, marker: re.Match[str], form: Form, complete: bool) -> _Read:
+    """`[TOOL_CALLS]` and a list of calls, or `name[ARGS]{...}`, perhaps with an id between."""
+    named = re.compile(r"\s*([\w.:-]+)(?:\[CALL_ID\]([\w-]+))?\[ARGS\]").match(text, marker.end())
+    if not named:
+        body = _json_from(text, marker.end(), complete=complete)
+        return _of_json(body.value, form), body.end
+    calls, at = _with_json(_clean(named[1]), text, named.end(), form, complete=complete)
+    return [call._replace(id=named[2] or "") for call in calls], at
+
+
+def _llama(text: str, marker: re.Match[str], form: Form, complete: bool) -> _Read:
+    """`<|python_tag|>` and JSON, several of them between semicolons, or `name.call(key="value")` on one line."""
+    at, found = marker.end(), list[Found]()
+    while body_at := re.compile(r"[\s;]*(?=[{\[])").match(text, at):
+        body = _json_from(text, body_at.end(), complete=complete)
+        found += _of_json(body.value, form)
+        at = body.end
+    if found:
+        return found, at
+    line = text[at:].partition("<|e")[0].strip().partition("\n")[0]
+    return _pythonic(line, form), at
+
+
+def _function(text: str, marker: re.Match[str], form: Form, complete: bool) -> _Read:
+    """`<function=name>{...}</function>`, or with a `<parameter=name>` for each argument."""
+    name = _clean(marker[0].removeprefix("<function=").removesuffix(">"))
+    ends = re.compile(r"\s*(?:</function>|\Z)").search(text, marker.end())
+    end = ends.end() if ends else len(text)
+    given = re.findall(r"<parameter=([^>\n]+)>\n?(.*?)\n?</parameter>", text[marker.end() : end], re.DOTALL)
+    if given:
+        return [Found(name, json.dumps({key.strip(): _value(said) for key, said in given}, ensure_ascii=False))], end
+    if not text[marker.end() : end].replace("</function>", "").strip():
+        return [Found(name, "{}")], end
+    return _with_json(name, text, marker.end(), form, complete=complete)
+
+
+_READERS: dict[str, Callable[[str, re.Match[str], Form, bool], _Read]] = {
+    "plain": _plain,
+    "react": _react,
+    "hermes": _hermes,
+    "mistral": _mistral,
+    "llama": _llama,
+    "function": _function,
+}
+_MARKER = re.compile(
+    r"(?P<plain>(?:^|(?<=\n))[ \t*]*TOOL_CALL:\**)|(?P<react>(?:^|(?<=\n))[ \t*]*Action:\**)|(?P<hermes><tool_call>)"
+    r"|(?P<mistral>\[TOOL_CALLS\])|(?P<llama><\|python_tag\|>)|(?P<function><function=[^>\n]+>)"
+)
+_INVENTED = re.compile(r"(?:^|\n)[ \t*]*(?:TOOL_RESULT|Observation):|<tool_response>|\[TOOL_RESULTS\]")
+_PLAIN_NAME = re.compile(r"[\w.:-]{1,64}")  # anything else behind a marker is prose
+
+
+def _pythonic(text: str, form: Form) -> list[Found]:
+    """`[f(a=1), g()]` or `f(a=1)`: Python's syntax, of which only literals are read."""
+    try:
+        tree = ast.parse(text[:_LONGEST], mode="eval").body
+        nodes = tree.elts if isinstance(tree, ast.List) else [tree]
+        calls = []
+        for node in nodes:
+            if not isinstance(node, ast.Call) or node.args or any(each.arg is None for each in node.keywords):
+                return []
+            arguments = {str(each.arg): ast.literal_eval(each.value) for each in node.keywords}
+            name = ast.unparse(node.func).removesuffix(".call")
+            calls.append(Found(_clean(name), json.dumps(arguments, ensure_ascii=False)))
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        return []
+    return calls
+
+
+# --- calls out of JSON ----------------------------------------------------------------------------
+
+
+def _of_json(value: Any, form: Form) -> list[Found]:
+    """The calls that a JSON value tells: one object, or a list of them."""
+    if isinstance(value, list):
+        return [call for each in value for call in _of_json(each, form)]
+    if not isinstance(value, dict):
+        return []
+    if isinstance(value.get("function"), dict):
+        value = {"id": value.get("id"), **value["function"]}
+    name = next((value[key] for key in _NAMES if isinstance(value.get(key), str)), "")
+    if not _clean(name):
+        return []
+    given = next((value[key] for key in _ARGUMENTS if key in value), None)
+    call_id = value.get("id")
+    return [_call(_clean(name), given, form)._replace(id=call_id if isinstance(call_id, str) else "")]
+
+
+def _with_json(name: str, text: str, at: int, form: Form, *, complete: bool) -> _Read:
+    """The call of a name whose arguments stand at a place, as JSON. Where nothing stands there are none."""
+    body = _json_from(text, at, complete=complete)
+    if body.value is not _NOTHING:
+        return [_call(name, body.value, form)], body.end
+    rest = text[at:].lstrip()
+    if not rest or _MARKER.match(rest):
+        return [Found(name, "{}")], at
+    end = body.end if rest[0] in _CLOSERS else len(text) - len(rest) + len(rest.partition("\n")[0])
+    return [Found(name, text[at:end].strip(), valid=False)], end
+
+
+def _call(name: str, given: Any, form: Form) -> Found:
+    """A call with what was given for its arguments: an object, one written as text, or the one argument that it has."""
+    if isinstance(given, str):
+        decoded = _json_from(given, 0, complete=False) if given.strip()[:1] == "{" else _Body(_NOTHING, 0)
+        given = decoded.value if isinstance(decoded.value, dict) else given
+    if given is None or given == "":
+        given = {}
+    if not isinstance(given, dict):
+        only = form.only_parameter(name)
+        if only is None:
+            return Found(name, json.dumps(given, ensure_ascii=False), valid=False)
+        given = {only: given}
+    return Found(name, json.dumps(given, ensure_ascii=False))
+
+
+def _clean(name: str) -> str:
+    """A name without the decoration that models put around it."""
+    name = name.strip().strip("`'\"*").removesuffix("()").strip()
+    for prefix in _PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+# --- JSON as models write it ----------------------------------------------------------------------
+
+
+class _Body(NamedTuple):
+    """A value that was read, `_NOTHING` if none could be, and where it ends."""
+
+    value: Any
+    end: int
+
+
+def _json_from(text: str, at: int, *, complete: bool) -> _Body:
+    """The JSON value that stands at a place, behind blanks and perhaps in a fence of its own."""
+    start = re.compile(r"\s*(?:```\w*\s*)?").match(text, at)
+    at = start.end() if start else at
+    try:
+        value, end = _DECODER.raw_decode(text, at)
+    except (ValueError, RecursionError):
+        return _leniently(text, at, complete=complete)
+    fence = re.compile(r"\s*```").match(text, end) if start and "```" in start[0] else None
+    return _Body(value, fence.end() if fence else end)
+
+
+def _leniently(text: str, at: int, *, complete: bool) -> _Body:
+    """A value with the mistakes that models make: raw newlines, trailing commas, Python's literals, a missing end."""
+    if text[at : at + 1] not in _CLOSERS:
+        return _Body(_NOTHING, at)
+    missing, end = _extent(text, at)
+    if (missing and not complete) or end - at > _LONGEST:
+        return _Body(_NOTHING, end)
+    for candidate in _mended(text[at:end].rstrip() + missing):
+        if isinstance(candidate, dict | list):
+            return _Body(candidate, end)
+    return _Body(_NOTHING, end)
+
+
+def _extent(text: str, at: int) -> tuple[str, int]:
+    """Where a value ends that begins with a bracket; and if it does not, what would close it."""
+    open_ones: list[str] = []
+    quote = ""
+    end = at
+    while end < len(text):
+        character = text[end]
+        if quote:
+            if character == "\\":
+                end += 1
+            elif character == quote:
+                quote = ""
+        elif character in "\"'":
+            quote = character if character == '"' or _may_open(text, end) else ""
+        elif character in _CLOSERS:
+            open_ones.append(_CLOSERS[character])
+        elif open_ones and character == open_ones[-1]:
+            open_ones.pop()
+            if not open_ones:
+                return "", end + 1
+        end += 1
+    return quote + "".join(reversed(open_ones)), len(text)
+
+
+def _may_open(text: str, at: int) -> bool:
+    """Whether an apostrophe begins a string: behind a bracket, a comma or a colon."""
+    return text[:at].rstrip()[-1:] in ("{", "[", ",", ":", "(")
+
+
+_STRING = r'"(?:[^"\\]|\\.)*"'
+
+
+def _mended(text: str) -> Iterator[Any]:
+    """What a text can mean, the strictest reading first."""
+    without = re.sub(rf"({_STRING})|,(\s*[}}\]])", lambda found: found[1] or found[2], text, flags=re.DOTALL)
+    for each in (text, without):
+        try:
+            yield _LENIENT.decode(each)
+        except (ValueError, RecursionError):
+            continue
+    words = {"true": "True", "false": "False", "null": "None"}
+    quoted = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'"
+    python = re.sub(
+        rf"({quoted})|\b(true|false|null)\b", lambda found: found[1] or words[found[2]], text, flags=re.DOTALL
+    )
+    try:
+        value = ast.literal_eval(python)
+        json.dumps(value, allow_nan=False)
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        return
+    yield value

@@ -1,0 +1,196 @@
+"""Programs as tools: what the configuration may say, the words that are run, and what comes of a program."""
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmcli.config import Config
+from llmcli.errors import ConfigurationError
+from llmcli.tools.executables import argv, tool_of_table
+from llmcli.tools.offered import Offered, ToolFailed
+
+ENV = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+
+
+def tool(**table: Any) -> Offered:
+    return among(ENV, table)
+
+
+def among(variables: dict[str, str], table: dict[str, Any]) -> Offered:
+    """The tool of a table, with these variables around."""
+    return tool_of_table("it", Config(tools={"it": table}, tool_sources={"it": "config.toml"}), variables)
+
+
+def python(code: str, *arguments: str, **table: Any) -> Offered:
+    """A tool that runs a line of Python with these patterns as its arguments."""
+    return tool(command=[sys.executable, "-c", code, *arguments], **table)
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "words"),
+    [
+        (["jq", "{filter}", "x.json"], {"filter": ".a | {b: 1}"}, ["jq", ".a | {b: 1}", "x.json"]),
+        (["p", "--name={a}-{b}"], {"a": "x", "b": 2}, ["p", "--name=x-2"]),
+        (["p", "{a}"], {"a": "$(rm -rf /); `x` 'y' \"z\"\n"}, ["p", "$(rm -rf /); `x` 'y' \"z\"\n"]),
+        (["p", "{a}"], {"a": "{b}"}, ["p", "{b}"]),
+        (["p", "{{a}}", "{a}"], {"a": "x"}, ["p", "{a}", "x"]),
+        (["p", "{a}", "end"], {"a": ["x", "y z", 1]}, ["p", "x", "y z", "1", "end"]),
+        (["p", "a={a}"], {"a": ["x", 1]}, ["p", 'a=["x", 1]']),
+        (["p", "{a}", "{b}"], {"a": True, "b": None}, ["p", "true", "null"]),
+        (["p", "--x={a}", "{b}"], {"b": "y"}, ["p", "y"]),
+        (["p", "{a}"], {"a": -5}, ["p", "-5"]),
+        (["p", "--", "{a}"], {"a": "-rf"}, ["p", "--", "-rf"]),
+        (["p", "-o{a}"], {"a": "-x"}, ["p", "-o-x"]),
+        (["p", "{}", "{1}"], {}, ["p", "{}", "{1}"]),
+    ],
+)
+def test_each_value_becomes_one_word_or_part_of_one(command: Any, arguments: Any, words: list[str]) -> None:
+    assert argv(command, arguments) == words
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        (["curl", "{url}"], {"url": "-o/etc/passwd"}),
+        (["curl", "{urls}"], {"urls": ["https://x", "--output=/etc/passwd"]}),
+        (["curl", "{a}{b}"], {"a": "", "b": "-o"}),
+        (["p", "--", "{a}"], {"a": "nul\0"}),
+    ],
+)
+def test_a_value_that_the_program_would_take_for_an_option_is_refused(command: Any, arguments: Any) -> None:
+    with pytest.raises(ToolFailed):
+        argv(command, arguments)
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def test_without_parameters_all_that_stands_in_braces_is_a_text_that_is_needed() -> None:
+    offered = tool(command=["jq", "{filter}"], stdin="{document}", description="Look into JSON.")
+
+    assert offered.tool.description == "Look into JSON."
+    assert offered.tool.parameters == {
+        "type": "object",
+        "properties": {"filter": {"type": "string"}, "document": {"type": "string"}},
+        "required": ["filter", "document"],
+        "additionalProperties": False,
+    }
+    assert offered.shown({"filter": '.a "b"', "document": "x"}) == r'it: ["jq", ".a \"b\""]'
+
+
+def test_a_parameter_with_a_default_need_not_be_given() -> None:
+    offered = tool(command=["head", "-n", "{n}"], parameters={"n": {"type": "integer", "default": 5}})
+
+    assert offered.tool.parameters["required"] == []
+    assert offered.shown({}) == 'it: ["head", "-n", "5"]'
+
+
+def test_a_whole_schema_is_taken_as_it_is() -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+
+    assert tool(command=["seq", "{n}"], parameters=schema).tool.parameters == schema
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({}, "tools.it has no command"),
+        ({"command": "jq ."}, "tools.it.command should be a list"),
+        ({"command": ["jq", 1]}, "tools.it.command.2 should be text"),
+        ({"command": ["jq"], "commnad": []}, "unknown key tools.it.commnad"),
+        ({"command": ["{program}"]}, "the program itself is never chosen by the model"),
+        ({"command": ["jq", "{fliter}"], "parameters": {"filter": {}}}, "{fliter} is none of its parameters"),
+        ({"command": ["jq"], "parameters": {"filter": "string"}}, "tools.it.parameters.filter should be a table"),
+        ({"command": ["jq"], "parameters": {"f": {"type": "txt"}}}, "tools.it.parameters is no JSON schema"),
+        ({"command": ["jq"], "timeout": -1}, "tools.it.timeout should not be below 0"),
+    ],
+)
+def test_what_is_wrong_in_a_table_is_named(table: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        tool(**table)
+
+    assert caught.value.message.startswith("config.toml: ")
+    assert says in caught.value.message
+
+
+# --- programs -------------------------------------------------------------------------------------
+
+
+def test_what_a_program_writes_is_its_result() -> None:
+    offered = python("import sys; print(sys.argv[1:], sys.stdin.read())", "{a}", stdin="<{b}>")
+
+    assert offered.run({"a": "x y", "b": "ü"}, 30) == "['x y'] <ü>\n"
+
+
+def test_a_program_that_reads_stdin_finds_its_end() -> None:
+    assert python("import sys; print(repr(sys.stdin.read()))").run({}, 30) == "''\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (
+            "import sys; print('half'); print('no such thing', file=sys.stderr); sys.exit(3)",
+            "it exited with 3\nno such thing\nhalf",
+        ),
+        ("import os; os.kill(os.getpid(), 9)", "it was ended by signal 9"),
+    ],
+)
+def test_a_program_that_fails_says_so(code: str, says: str) -> None:
+    with pytest.raises(ToolFailed) as caught:
+        python(code).run({}, 30)
+
+    assert str(caught.value).strip() == says
+
+
+def test_a_program_that_is_not_there_says_so() -> None:
+    with pytest.raises(ToolFailed, match="cannot be run: No such file"):
+        tool(command=["/no/such/program"]).run({}, 30)
+
+
+def test_output_on_both_sides_and_more_than_a_pipe_holds_blocks_nobody() -> None:
+    code = "import sys; [(print('x' * 9999), print('y' * 9999, file=sys.stderr)) for _ in range(100)]"
+
+    assert len(python(code).run({}, 60)) == 1_000_000
+
+
+def test_output_without_end_is_not_kept(tmp_path: Path) -> None:
+    text = python("import sys\nfor _ in range(80): sys.stdout.write('x' * 100_000)").run({}, 60)
+
+    assert 4_000_000 < len(text) < 5_000_000
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import time; time.sleep(600)",
+        "import os, time; os.close(1); os.close(2); time.sleep(600)",
+        "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])",
+        "while True: print('x')",
+    ],
+)
+def test_a_program_that_takes_too_long_is_ended_with_all_that_it_started(code: str) -> None:
+    before = threading.active_count()
+    with pytest.raises(ToolFailed, match="it took longer than 1 s"):
+        python(code).run({}, 1)
+
+    assert threading.active_count() == before
+
+
+def test_a_program_gets_no_variable_that_may_be_a_secret_unless_its_table_names_it() -> None:
+    env = {**ENV, "OPENAI_API_KEY": "sk-1", "DB_PASSWORD": "p", "GITHUB_TOKEN": "t", "EDITOR": "vi"}
+    code = "import json, os; print(json.dumps(dict(os.environ)))"
+    offered = among(env, {"command": [sys.executable, "-c", code], "env": ["GITHUB_TOKEN"]})
+
+    received = json.loads(offered.run({}, 30))
+
+    assert {"EDITOR", "GITHUB_TOKEN"} <= received.keys()
+    assert not {"OPENAI_API_KEY", "DB_PASSWORD"} & received.keys()
