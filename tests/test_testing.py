@@ -21,12 +21,13 @@ from urllib.parse import urljoin
 import pytest
 
 import llmcli.testing
-from llmcli.errors import LlmError, NetworkFailed, ProviderFailed, RequestRejected
+from llmcli.errors import LlmError, NetworkFailed, ProviderFailed, RequestRejected, UsageError
 from llmcli.framing import Framing, JsonLines, Record, as_object, parse_json, parse_object
 from llmcli.provider import Capabilities, HTTPProvider, NativeCall, Option, Reader, Setting, with_key
 from llmcli.testing import CHECKS, Failure, Result, Samples, Subject, run, sse
 from llmcli.testing.watching import watched
 from llmcli.types import (
+    Attachment,
     ChatRequest,
     Event,
     Finish,
@@ -41,7 +42,9 @@ from llmcli.types import (
     Thinking,
     ThinkingDelta,
     ThinkingEnd,
+    Tool,
     ToolCall,
+    ToolResult,
 )
 from tests.wire_samples.acme import SAMPLES, Acme, AcmeReader, AcmeSocket, as_lines, chat_body, serve
 
@@ -95,6 +98,11 @@ class IdWithBlanks(Acme):
 @mutant("declarations-are-well-formed", "comma")
 class OneQuirk(Acme):
     quirks = "It is slow."  # type: ignore[assignment]
+
+
+@mutant("declarations-are-well-formed", "should be a media type")
+class TakesPictures(Acme):
+    attachments: ClassVar[Mapping[str, int]] = {"png": 1_000_000}
 
 
 @mutant("declared-settings-are-settings", "no such setting")
@@ -383,6 +391,218 @@ class KeepsToolCallsOverASocket(AcmeSocket):
     def asked(self, request: ChatRequest, call: NativeCall) -> Mapping[str, Json]:
         bare = tuple(without(each, ToolCall) for each in request.messages)
         return super().asked(request._replace(messages=bare), call)
+
+
+# --- what is declared is done, and what is not is refused --------------------------------------------
+
+
+class Careless(Acme):
+    """It declares nothing, and refuses nothing."""
+
+    capabilities = Capabilities()
+
+    def check(self, request: ChatRequest) -> None:
+        pass
+
+
+class CarelessOverASocket(AcmeSocket):
+    """The same over a socket."""
+
+    capabilities = Capabilities()
+
+    def check(self, request: ChatRequest) -> None:
+        pass
+
+
+class RefusesByAnotherName(Acme):
+    """It refuses what it does not declare as if the call were wrong."""
+
+    capabilities = Capabilities()
+
+    def check(self, request: ChatRequest) -> None:
+        try:
+            super().check(request)
+        except RequestRejected as exc:
+            raise UsageError(exc.message) from exc
+
+
+for _check in ("tools-are-sent-or-refused", "attachments-are-sent-or-refused", "how-much-to-think-is-sent-or-refused",
+               "bare-text-is-sent-as-it-is-or-refused"):  # fmt: skip
+    MUTANTS += [
+        Mutant(_check, Subject(Careless, SAMPLES), "call super().check(request)"),
+        Mutant(_check, Subject(CarelessOverASocket, SOCKET_SAMPLES, serve=serve), "call super().check(request)"),
+        Mutant(_check, Subject(RefusesByAnotherName, SAMPLES), "that should be RequestRejected"),
+    ]
+
+
+class Forgetful(Acme):
+    """An adapter that says less than it was asked."""
+
+    def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
+        return super().body(self.left(request), stream=stream)
+
+    def left(self, request: ChatRequest) -> ChatRequest:
+        return request
+
+
+@mutant("tools-are-sent-or-refused", "'kit_weather' of a tool is not sent")
+class WithoutTools(Forgetful):
+    def left(self, request: ChatRequest) -> ChatRequest:
+        return request._replace(tools=())
+
+
+@mutant("tools-are-sent-or-refused", "'kit_clock' of a tool is not sent")
+class OneToolOnly(Forgetful):
+    def left(self, request: ChatRequest) -> ChatRequest:
+        return request._replace(tools=request.tools[:1])
+
+
+@mutant("tools-are-sent-or-refused", "'KIT-ABOUT the weather' of a tool is not sent")
+class ToolsByNameAlone(Forgetful):
+    def left(self, request: ChatRequest) -> ChatRequest:
+        return request._replace(tools=tuple(Tool(each.name, "", each.parameters) for each in request.tools))
+
+
+@mutant("tools-are-sent-or-refused", "'kit_city' of a tool is not sent")
+class ToolsWithoutParameters(Forgetful):
+    def left(self, request: ChatRequest) -> ChatRequest:
+        return request._replace(tools=tuple(Tool(each.name, each.description) for each in request.tools))
+
+
+@mutant("tools-are-sent-or-refused", "or declare tools=False")
+class RefusesWhatItDeclares(Acme):
+    def check(self, request: ChatRequest) -> None:
+        super().check(request)
+        if request.tools:
+            raise RequestRejected("no tools today")
+
+
+@mutant("a-choice-of-tools-is-sent-or-refused", "tool_choice = 'none' was said and is not sent")
+class ChoosesNothing(Forgetful):
+    def left(self, request: ChatRequest) -> ChatRequest:
+        return request._replace(tool_choice=None)
+
+
+@mutant("a-choice-of-tools-is-sent-or-refused", "tool_choice = 'kit_clock' was said")
+class ChoosesNoToolByItsName(Forgetful):
+    def left(self, request: ChatRequest) -> ChatRequest:
+        named = request.tool_choice not in (None, "none", "required")
+        return request._replace(tool_choice=None) if named else request
+
+
+@mutant("a-choice-of-tools-is-sent-or-refused", "it should be RequestRejected")
+class FailsAtAChoice(Acme):
+    def check(self, request: ChatRequest) -> None:
+        super().check(request)
+        if request.tool_choice is not None:
+            raise ProviderFailed("no choice")
+
+
+@mutant("the-results-of-tools-are-sent", "'KIT-RESULT-0' of a call is not sent")
+class WithoutResults(Retold):
+    def retold(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return tuple(part for part in parts if not isinstance(part, ToolResult)) or (Text("x"),)
+
+
+@mutant("the-results-of-tools-are-sent", "'KIT-RESULT-1' of a call is not sent")
+class FirstResultOnly(Retold):
+    def retold(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return parts[:1] if parts and isinstance(parts[0], ToolResult) else parts
+
+
+@mutant("the-results-of-tools-are-sent", "in another order")
+class ResultsBackwards(Retold):
+    def retold(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return parts[::-1] if parts and isinstance(parts[0], ToolResult) else parts
+
+
+@mutant("the-results-of-tools-are-sent", "behind what the user says next")
+class ResultsLast(Acme):
+    def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
+        ordered = tuple(sorted(request.messages, key=lambda each: each.role == "tool"))
+        return super().body(request._replace(messages=ordered), stream=stream)
+
+
+@mutant("the-results-of-tools-are-sent", "could be any call's")
+class ResultsOfNothing(Retold):
+    def retold(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return tuple(part._replace(id="") if isinstance(part, ToolResult) else part for part in parts)
+
+
+@mutant("attachments-are-sent-or-refused", "the bytes of an attachment are not sent")
+class FirstFileOnly(Retold):
+    def retold(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return parts[:2]
+
+
+@mutant("attachments-are-sent-or-refused", "the text beside an attachment is not sent")
+class FilesAlone(Retold):
+    def retold(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return tuple(part for part in parts if isinstance(part, Attachment)) or parts
+
+
+@mutant("attachments-are-sent-or-refused", "has no media type")
+class TakesFilesOfNoKind(Acme):
+    attachments: ClassVar[Mapping[str, int]] = {}
+
+
+@mutant("attachments-are-sent-or-refused", "the URL of an attachment is not sent")
+class LosesUrls(Retold):
+    def retold(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return tuple(part for part in parts if not (isinstance(part, Attachment) and part.url))
+
+
+@mutant("a-schema-is-sent", "the schema is not sent")
+class WithoutSchema(Forgetful):
+    def left(self, request: ChatRequest) -> ChatRequest:
+        return request._replace(schema=None)
+
+
+@mutant("a-schema-is-sent", "a schema changes nothing")
+class HasAModeThatItDoesNotUse(WithoutSchema):
+    capabilities = Capabilities()
+    json_mode = True
+
+
+@mutant("how-much-to-think-is-sent-or-refused", "thinking = 'low' was said and is not sent")
+class ThinksAsItLikes(Forgetful):
+    def left(self, request: ChatRequest) -> ChatRequest:
+        return request._replace(thinking=None)
+
+
+@mutant("how-much-to-think-is-sent-or-refused", "thinking = 2048 was said and is not sent")
+class KnowsNoNumbers(Forgetful):
+    def left(self, request: ChatRequest) -> ChatRequest:
+        return request._replace(thinking=None) if isinstance(request.thinking, int) else request
+
+
+@mutant("how-much-to-think-is-sent-or-refused", "turn it off")
+class CannotStopThinking(Forgetful):
+    def left(self, request: ChatRequest) -> ChatRequest:
+        return request._replace(thinking="high") if request.thinking == "off" else request
+
+
+@mutant("bare-text-is-sent-as-it-is-or-refused", "without a template")
+class CompletesByATemplate(Altered):
+    def altered(self, sent: dict[str, Json], request: ChatRequest) -> dict[str, Json]:
+        return {**sent, "raw": f"[INST] {request.messages[-1].text} [/INST]"} if request.complete else sent
+
+
+@mutant("bare-text-is-sent-as-it-is-or-refused", "is sent like a question")
+class CompletesNothing(Acme):
+    def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
+        return super().chat_request(request._replace(complete=False), stream=stream)
+
+
+@mutant("a-completion-is-read", "the text should be")
+class ReadsQuestionsOnly(Acme):
+    def reader(self, request: ChatRequest) -> Reader:
+        return SilentReader() if request.complete else super().reader(request)
+
+
+class SilentReader(AcmeReader):
+    def text(self, text: str) -> Iterator[Event]:
+        return iter(())
 
 
 @mutant("requests-go-to-the-base-url", "self.url(path)")
@@ -1082,6 +1302,7 @@ def test_without_samples_what_needs_none_is_checked() -> None:
     [
         (SAMPLES._replace(thinking=None), "thinking-is-read", "give Samples.thinking, or declare thinking=False"),
         (SAMPLES._replace(tool_calls=None), "tool-calls-are-read", "give Samples.tool_calls, or declare tools=False"),
+        (SAMPLES._replace(completion=None), "a-completion-is-read", "give Samples.completion, or declare generate=Fa"),
         (SAMPLES._replace(models=()), "models-are-listed", "give Samples.models"),
         (SAMPLES._replace(errors=()), "errors-are-told-apart", "Samples.errors is empty"),
     ],

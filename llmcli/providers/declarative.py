@@ -16,9 +16,9 @@ from urllib.parse import quote
 from llmcli.errors import ConfigurationError, LlmError, ProviderFailed
 from llmcli.expressions import ROOTS, Expression, check_used, described, scope, shortened
 from llmcli.framing import SSE, Delimiter, Framing, JsonArray, JsonLines, Record, as_object
-from llmcli.provider import ApiKey, Capabilities, ConfigKey, HTTPProvider, Setting, json_request
+from llmcli.provider import ApiKey, ConfigKey, HTTPProvider, Setting, json_request
 from llmcli.providers.listed_models import models_of
-from llmcli.providers.mapped import ANSWER_KEYS, AnswerMap, MappedReader, answer_map
+from llmcli.providers.mapped import ANSWER_KEYS, AnswerMap, MappedReader, answer_map, capabilities
 from llmcli.types import (
     ChatRequest,
     HttpRequest,
@@ -126,12 +126,7 @@ class Declarative(HTTPProvider):
         if self._listed and self._models is None:
             raise ConfigurationError(f"{self._place('models_list')}.models is missing: the expression that finds them")
         maps = [each for each in (self._chat, self._stream) if each is not None]
-        self.capabilities = Capabilities(
-            stream=bool(stream),
-            thinking=self._uses("thinking") or any(each.thinking is not None for each in maps),
-            tools=self._uses("tools") and any(each.tool_calls is not None for each in maps),
-            schema=self._uses("schema"),
-        )
+        self.capabilities = capabilities(maps, self._uses, stream=bool(stream))
         if not self._uses("model", *self._paths.values()):
             self.default_model = self.default_model or "default"
         for streamed in {False, bool(stream)}:

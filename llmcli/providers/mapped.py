@@ -6,14 +6,14 @@ in them are the same.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from llmcli import http_errors
 from llmcli.errors import ConfigurationError, LlmError, ProviderFailed
 from llmcli.expressions import Expression, described, shortened, truth
 from llmcli.framing import Record, as_object, as_text, decode_body, parse_json
-from llmcli.provider import ConfigKey, Reader, raise_error_in
+from llmcli.provider import Capabilities, ConfigKey, Reader, raise_error_in
 from llmcli.providers.tool_calls import ToolCallAssembler
 from llmcli.types import (
     Event,
@@ -222,6 +222,19 @@ def answer_map(table: Mapping[str, Json], place: str, *, text: str, hint: str | 
     if text in table:
         found["text"] = Expression(str(table[text]), f"{place}.{text}", roots=roots, hint=hint)
     return AnswerMap(place, record, ending=_ending(table, place, roots), **found)
+
+
+def capabilities(maps: Sequence[AnswerMap], uses: Callable[[str], bool], *, stream: bool) -> Capabilities:
+    """
+    What tables declare by having a place for it: `maps` say what is read, `uses` what a request's expressions use.
+    Tools need both.
+    """
+    return Capabilities(
+        stream=stream,
+        thinking=uses("thinking") or any(each.thinking is not None for each in maps),
+        tools=uses("tools") and any(each.tool_calls is not None for each in maps),
+        schema=uses("schema"),
+    )
 
 
 def _ending(table: Mapping[str, Json], place: str, roots: tuple[str, ...] | None) -> Ending:

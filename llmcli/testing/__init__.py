@@ -1,7 +1,7 @@
 '''
 The conformance kit for the author of a provider. Layer 2.
 
-Write down what your API sends, as it sends it, and subclass one class; pytest then makes some eighty checks, each a
+Write down what your API sends, as it sends it, and subclass one class; pytest then makes some ninety checks, each a
 test of its own. A check that fails says what to change in your adapter. `pip install 'llmcli[testing]'` brings pytest;
 nothing of the kit is registered in it, and importing `llmcli.testing` itself does not need it.
 
@@ -45,9 +45,10 @@ A sample is bytes as they come over the wire. `sse`, `json_line` and `body` writ
 were recorded (`curl -N`) are better. `Answer.marker` says how many of the last records are the end marker (1): before
 them an answer must count as incomplete, behind them as complete.
 
-What a provider declares needs a sample: `Answer.stream` where it streams, `Samples.thinking` and `Samples.tool_calls`
-where `capabilities` say so, `Samples.models` where `models_request()` gives a request. What an API does not have is
-left out, and its checks are skipped with the reason. Where a check cannot hold for an API, say so and why:
+What a provider declares needs a sample: `Answer.stream` where it streams, `Samples.thinking`, `Samples.tool_calls` and
+`Samples.completion` where `capabilities` say thinking, tools and generate, `Samples.models` where `models_request()`
+gives a request. What an API does not have is left out, and its checks are skipped with the reason; a capability that is
+not declared must be refused (`super().check(request)` does). Where a check cannot hold for an API, say so and why:
 
     waived = {"the-model-is-sent": "the server has one model"}
 

@@ -134,7 +134,7 @@ def _ways_of(subject: Subject, wanted: Answer) -> Iterator[tuple[str, Heard]]:
 @check("any")
 def thinking_is_read(subject: Subject) -> None:
     """Thinking is told apart from the answer, with what must be sent back"""
-    sample = _declared(subject, "thinking", "thinking")
+    sample = declared(subject, "thinking", "thinking")
     expected = [part for part in sample.parts if isinstance(part, Thinking)]
     for name, heard in _ways_of(subject, sample):
         found = [part for part in heard.reply().message.parts if isinstance(part, Thinking)]
@@ -145,7 +145,7 @@ def thinking_is_read(subject: Subject) -> None:
 @check("any")
 def tool_calls_are_read(subject: Subject) -> None:
     """Tool calls are told whole, with their name, their arguments and an id"""
-    sample = _declared(subject, "tools", "tool_calls")
+    sample = declared(subject, "tools", "tool_calls")
     expected = [part for part in sample.parts if isinstance(part, ToolCall)]
     for name, heard in _ways_of(subject, sample):
         found = [part for part in heard.reply().message.parts if isinstance(part, ToolCall)]
@@ -164,7 +164,7 @@ def _same_call(found: ToolCall, wanted: ToolCall) -> bool:
     return given == expected and found == wanted._replace(id=wanted.id or found.id, arguments=found.arguments)
 
 
-def _declared(subject: Subject, capability: str, name: str) -> Answer:
+def declared(subject: Subject, capability: str, name: str) -> Answer:
     """The sample of a capability, which must be there if the capability is declared."""
     sample: Answer | None = getattr(subject.given, name)
     if sample is None and getattr(subject.made().capabilities, capability):

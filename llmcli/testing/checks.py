@@ -7,11 +7,22 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from llmcli.errors import LlmError
-from llmcli.testing import answered, conduct, connected, declared, failing, faithful, requested, strange, streamed
+from llmcli.testing import (
+    answered,
+    capable,
+    conduct,
+    connected,
+    declared,
+    failing,
+    faithful,
+    requested,
+    strange,
+    streamed,
+)
 from llmcli.testing.hearing import crash
 from llmcli.testing.subject import Check, CheckFailed, CheckSkipped, Subject, entered
 
-_THEMES = (declared, requested, answered, streamed, faithful, failing, strange, conduct, connected)
+_THEMES = (declared, requested, capable, answered, streamed, faithful, failing, strange, conduct, connected)
 
 CHECKS: tuple[Check, ...] = tuple(check for theme in _THEMES for check in entered(theme.__name__))
 

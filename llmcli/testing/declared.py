@@ -45,6 +45,7 @@ def declarations_are_well_formed(subject: Subject) -> None:
     forms: list[tuple[str, object, type]] = [
         ("capabilities", provider.capabilities, Capabilities),
         ("api_key", provider.api_key, ApiKey),
+        *((f"attachments[{name!r}]", most, int) for name, most in provider.attachments.items()),
         *((f"known_models[{at}]", name, str) for at, name in enumerate(provider.known_models)),
         *((f"quirks[{at}]", quirk, str) for at, quirk in enumerate(provider.quirks)),
         *((f"settings[{name!r}]", setting, Setting) for name, setting in provider.settings.items()),
@@ -54,6 +55,9 @@ def declarations_are_well_formed(subject: Subject) -> None:
     for what, value, form in forms:
         if not isinstance(value, form):
             fail(f"{what} should be a {form.__name__}, not {value!r}")
+    for kind in provider.attachments:
+        if not re.fullmatch(r"[a-z]+/[\w.+*-]+", kind):
+            fail(f"attachments[{kind!r}]: {kind!r} should be a media type, such as image/png or image/*")
     for what in ("known_models", "quirks"):
         if isinstance(getattr(provider, what), str):
             fail(f"{what} is a text: a tuple of one has a comma at its end")
@@ -68,7 +72,7 @@ def declarations_are_well_formed(subject: Subject) -> None:
 def what_is_declared_is_shown(subject: Subject) -> None:
     """What the class declares, which is shown, is what its providers hold to"""
     provider = subject.made()
-    for name in ("api_key", "settings", "options", "config_keys", "known_models", "quirks"):
+    for name in ("api_key", "settings", "options", "config_keys", "attachments", "known_models", "quirks"):
         if getattr(provider, name) != getattr(subject.provider, name):
             fail(f"{name} is changed when the provider is made, but that of the class is shown: declare it there")
 

@@ -38,6 +38,10 @@ class Described(NamedTuple):
             position = found + len(text)
         return True
 
+    def mentions(self, name: str) -> bool:
+        """Whether a name stands in it, as a key or in a text."""
+        return self.says(name) or any(name in place for place in self.values)
+
     def texts(self) -> list[str]:
         """The texts in the JSON."""
         return [value for value in self.values.values() if isinstance(value, str)]

@@ -135,13 +135,14 @@ def hear(
     *,
     cut: bool = False,
     provider: Provider | None = None,
+    request: ChatRequest | None = None,
 ) -> Heard:
     """
     The streamed answer, of which only these records are sent, to a fresh provider if none is given. Then the body
     ends, or the connection is `cut`; over a native provider's server it is closed.
     """
     records = sample.stream if records is None else records
-    request = subject.asked(options=sample.options)
+    request = request or subject.asked(options=sample.options)
     if not subject.native:
         return listen(performed(subject, Sent(records, cut=cut), stream=True, request=request, provider=provider))
     with ExitStack() as stack:
@@ -151,8 +152,10 @@ def hear(
         return listen(answer(provider, request, call(subject)))
 
 
-def hear_whole(subject: Subject, sample: Answer, provider: Provider | None = None) -> Heard:
+def hear_whole(
+    subject: Subject, sample: Answer, provider: Provider | None = None, request: ChatRequest | None = None
+) -> Heard:
     """The answer that came in one piece, to a fresh provider if none is given."""
     sent = Sent((sample.whole or b"",), headers={"content-type": "application/json"})
-    request = subject.asked(options=sample.options)
+    request = request or subject.asked(options=sample.options)
     return listen(performed(subject, sent, stream=False, request=request, provider=provider))

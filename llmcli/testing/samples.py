@@ -70,10 +70,12 @@ class Failure(NamedTuple):
 class Samples(NamedTuple):
     """
     What an API writes. Only `answer` and `errors` are needed for every API; what the provider declares (streams,
-    thinking, tools, a list of models) needs its sample too, and the rest is there where the API has such a thing.
+    thinking, tools, completions, a list of models) needs its sample too, and the rest is there where the API has such a
+    thing.
 
     `answer`: an ordinary answer whose text holds a letter that is not ASCII, an emoji and a line break.
     `thinking`, `tool_calls`: answers with `Thinking` and `ToolCall` parts.
+    `completion`: what completes a bare text, as the endpoint for that writes it.
     `empty`: an answer that says nothing. `others`: any more answers (`length`, `content_filter`, other shapes).
     `errors`: answers with an error status. `error_whole`: a body under status 200 that is an error.
     `error_in_stream`: a record that reports an error in the middle of a stream.
@@ -94,9 +96,10 @@ class Samples(NamedTuple):
     model_ids: tuple[str, ...] = ()
     keep_alive: bytes = b""
     unknown: bytes = b""
+    completion: Answer | None = None
 
     def answers(self) -> dict[str, Answer]:
-        """Every sample answer by its name."""
+        """Every sample answer to a question, by its name."""
         named = {name: getattr(self, name) for name in ("answer", "thinking", "tool_calls", "empty")}
         others = {f"others[{number}]": other for number, other in enumerate(self.others)}
         return {name: answer for name, answer in {**named, **others}.items() if answer is not None}

@@ -2,18 +2,21 @@
 An API that does not exist, a good adapter for it over HTTP and one over a socket, and its samples: what the mutants of
 `tests/test_testing.py` are made of.
 
-    POST /chat {"model", "talk": [{"who", "text", "think", "calls"}], "rules", "max", "heat", "top", "seed", "until"}
+    POST /chat {"model", "talk": [{"who", "text", "think", "calls", "came", "files"}], "rules", "max", "heat", "top",
+                "seed", "until", "tools": [{"name", "about", "with"}], "use", "form", "effort"}
     -> {"model", "think", "text", "calls": [{"id", "name", "with"}], "stop": "end", "tokens": {"in", "out"}}
 
-What a call is given `with` is an object, or that object as text.
+What a call is given `with` is an object, or that object as text; `came` is what came of calls: {"of", "says", "wrong"}.
+A bare text goes to /complete as `raw` in the place of `talk`, and is completed in the same form.
 """
 
 import json
 import socket
 import threading
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from llmcli import http_errors
@@ -32,6 +35,7 @@ from llmcli.provider import (
 )
 from llmcli.testing import Answer, Failure, Samples, body, json_line, sse
 from llmcli.types import (
+    Attachment,
     ChatRequest,
     Event,
     Finish,
@@ -48,11 +52,13 @@ from llmcli.types import (
     ThinkingDelta,
     ThinkingEnd,
     ToolCall,
+    ToolResult,
     Usage,
 )
 from tests.wire_samples import PIECES, TEXT
 
 REASONS: Mapping[str, FinishReason] = {"end": "stop", "limit": "length", "tool": "tool_calls"}
+EVERYTHING = Capabilities(generate=True, thinking=True, vision=True, tools=True, schema=True)
 SETTINGS = {"max_tokens": "max", "temperature": "heat", "top_p": "top", "seed": "seed"}
 
 
@@ -65,15 +71,28 @@ def talk(message: Message) -> dict[str, Json]:
         for part in message.parts
         if isinstance(part, ToolCall)
     ]
-    return {**turn, **({"think": signed} if signed else {}), **({"calls": calls} if calls else {})}  # type: ignore[dict-item]
+    came = [
+        {"of": part.id, "says": part.content, "wrong": part.failed}
+        for part in message.parts
+        if isinstance(part, ToolResult)
+    ]
+    files = [file(part) for part in message.parts if isinstance(part, Attachment)]
+    more: dict[str, Any] = {"think": signed, "calls": calls, "came": came, "files": files}
+    return {**turn, **{name: value for name, value in more.items() if value}}
+
+
+def file(part: Attachment) -> Json:
+    """An attachment in the API's form."""
+    return {"type": part.media_type, **({"at": part.url} if part.url else {"bytes": b64encode(part.data).decode()})}
 
 
 def chat_body(request: ChatRequest, *, stream: bool) -> dict[str, Json]:
     """The body of a request."""
-    sent: dict[str, Json] = {
-        "model": request.model,
-        "talk": [talk(each) for each in request.messages if each.role != "system"],
-    }
+    sent: dict[str, Json] = {"model": request.model}
+    if request.complete:
+        sent["raw"] = request.messages[-1].text
+    else:
+        sent["talk"] = [talk(each) for each in request.messages if each.role != "system"]
     rules = [each.text for each in request.messages if each.role == "system"]
     if rules:
         sent["rules"] = "\n".join(rules)
@@ -82,6 +101,15 @@ def chat_body(request: ChatRequest, *, stream: bool) -> dict[str, Json]:
             sent[theirs] = getattr(request, ours)
     if request.stop:
         sent["until"] = list(request.stop)
+    if request.tools:
+        sent["tools"] = [{"name": each.name, "about": each.description, "with": dict(each.parameters)}
+                         for each in request.tools]  # fmt: skip
+    if request.tool_choice is not None:
+        sent["use"] = request.tool_choice
+    if request.schema is not None:
+        sent["form"] = dict(request.schema.document)
+    if request.thinking is not None:
+        sent["effort"] = request.thinking
     if stream:
         sent["stream"] = True
     return {**sent, **request.options}
@@ -156,12 +184,15 @@ class Acme(HTTPProvider):
     default_model = "acme-1"
     known_models: ClassVar[tuple[str, ...]] = ("acme-1", "acme-2")
     api_key = ApiKey(env=("ACME_API_KEY",), header="X-Key", scheme="", hint="https://acme.example/keys")
-    capabilities = Capabilities(thinking=True, tools=True)
+    capabilities = EVERYTHING
+    attachments: ClassVar[Mapping[str, int]] = {"image/*": 1_000_000}
+    attachment_urls = True
     settings: ClassVar[Mapping[str, Setting]] = {"max_tokens": Setting(min=1), "temperature": Setting(min=0, max=1)}
     reader_class: ClassVar[type[AcmeReader]] = AcmeReader
 
     def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
-        return json_request(self.url("/chat"), self.body(request, stream=stream), stream=stream)
+        path = "/complete" if request.complete else "/chat"
+        return json_request(self.url(path), self.body(request, stream=stream), stream=stream)
 
     def body(self, request: ChatRequest, *, stream: bool) -> dict[str, Json]:
         return chat_body(request, stream=stream)
@@ -191,7 +222,9 @@ class AcmeSocket(NativeProvider):
     id = "acme-socket"
     name = "Acme over a socket"
     default_model = "acme-1"
-    capabilities = Capabilities(thinking=True, tools=True)
+    capabilities = EVERYTHING
+    attachments = Acme.attachments
+    attachment_urls = True
     settings = Acme.settings
     reader_class: ClassVar[type[AcmeReader]] = AcmeReader
 
@@ -308,6 +341,7 @@ SAMPLES = Samples(
         {"text": "", "calls": _CALLS},
         "tool",
     ),
+    completion=_answer(TEXT, [{"text": piece} for piece in PIECES], {"text": TEXT}, "limit"),
     empty=_answer("", [], {"text": ""}),
     others=(_answer("Once", [{"text": "Once"}], {"text": "Once"}, "limit"),),
     models=(b'{"models":["acme-1"],"more":"acme-2"}', b'{"models":["acme-2"]}'),
@@ -322,6 +356,10 @@ def as_lines(samples: Samples) -> Samples:
         for name, sample in samples.answers().items()
         if "[" not in name
     }
+    if samples.completion is not None:
+        named["completion"] = samples.completion._replace(
+            stream=tuple(map(_line, samples.completion.stream)), whole=None
+        )
     failed = Failure(json_line({"error": "out of order"}), ProviderFailed)
     return samples._replace(
         **named,  # type: ignore[arg-type]  # answers by their field

@@ -41,6 +41,15 @@ def answer(
 ANSWER = answer(TEXT, [{"content": piece} for piece in PIECES], {"content": TEXT}, "stop")
 EMPTY = answer("", [], {}, "stop")
 LENGTH = answer("Once", [{"content": "Once"}], {"content": "Once"}, "length", finish="length")
+COMPLETION = Answer(
+    TEXT,
+    (*(json_line({**FACTS, "response": piece, "done": False}) for piece in PIECES),
+     json_line({**FACTS, "response": "", "done": True, "done_reason": "stop", "context": [1, 2], **COUNTS})),
+    1,
+    body({**FACTS, "response": TEXT, "done": True, "done_reason": "stop", **COUNTS}),
+    usage=Usage(9, 12, 21),
+    model=FACTS["model"],
+)  # fmt: skip
 THINKING = answer(
     (Thinking("Höflich\nsein."), Text("Grüße.")),
     [{"thinking": "Höflich"}, {"thinking": "\nsein."}, {"content": "Grüße."}],
@@ -66,6 +75,7 @@ ERRORS = (
     Failure(_error("the key is unauthorized"), AuthenticationFailed, 401),
     Failure(_error("model 'qwen9' not found"), UnknownModel, 404),
     Failure(_error('"llama2" does not support thinking'), RequestRejected, 400),
+    Failure(_error("registry.ollama.ai/library/llama2:latest does not support tools"), RequestRejected, 400),
     Failure(_error("the input length exceeds the context length"), ContextTooLong, 400),
     Failure(_error("too many requests for now"), Busy, 429, {"Retry-After": "7"}, retry_after=7.0),
     Failure(_error("model requires more system memory than is available"), ProviderFailed, 500),
@@ -80,6 +90,7 @@ SAMPLES = Samples(
     thinking=THINKING,
     tool_calls=TOOL_CALLS,
     empty=EMPTY,
+    completion=COMPLETION,
     others=(LENGTH,),
     models=(body({"models": [{"name": "qwen3:latest", "details": {"family": "qwen3"}}, {"name": "old:latest"}]}),),
     model_ids=("qwen3:latest", "old:latest"),

@@ -88,6 +88,24 @@ TOOL_CALLS = answer(
 )
 
 
+def _completed(text: str, reason: str | None = None, **more: Any) -> dict[str, Any]:
+    """A completion of bare text, or a piece of one."""
+    choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": reason}
+    return {**FACTS, "object": "text_completion", "choices": [choice], **more}
+
+
+COMPLETION = Answer(
+    TEXT,
+    (*(sse(_completed(piece)) for piece in PIECES), sse(_completed("", "length")),
+     sse({**FACTS, "object": "text_completion", "choices": [], "usage": USAGE}), sse("[DONE]")),
+    3,
+    body(_completed(TEXT, "length", usage=USAGE)),
+    finish="length",
+    usage=COUNTED,
+    model=FACTS["model"],
+)  # fmt: skip
+
+
 def _error(message: str, kind: str, code: str | None = None, param: str | None = None) -> bytes:
     return body({"error": {"message": message, "type": kind, "param": param, "code": code}})
 
@@ -133,6 +151,7 @@ def samples(capabilities: Capabilities, *, models: bool) -> Samples:
         error_in_stream=ERROR_IN_STREAM,
         thinking=THINKING if capabilities.thinking else None,
         tool_calls=TOOL_CALLS if capabilities.tools else None,
+        completion=COMPLETION if capabilities.generate else None,
         empty=EMPTY,
         others=(LENGTH, FILTERED),
         models=(MODELS,) if models else (),

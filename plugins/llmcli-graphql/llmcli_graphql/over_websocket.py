@@ -67,6 +67,7 @@ class GraphQLWebSocket(NativeProvider):
 
     def check(self, request: ChatRequest) -> None:
         """See `Provider.check`."""
+        super().check(request)
         self._api.refuse_unused(request, stream=self._api.capabilities.stream)
 
     def stream(self, request: ChatRequest, call: NativeCall) -> Iterator[Event]:

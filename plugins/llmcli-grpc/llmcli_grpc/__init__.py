@@ -20,8 +20,8 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from llmcli.errors import Busy, ConfigurationError, ProviderFailed, RequestRejected
 from llmcli.expressions import ROOTS, Expression, check_used, described, scope
 from llmcli.framing import as_object
-from llmcli.provider import ApiKey, Capabilities, ConfigKey, NativeCall, NativeProvider, Setting, json_request, with_key
-from llmcli.providers.mapped import ANSWER_KEYS, AnswerMap, MappedReader, answer_map
+from llmcli.provider import ApiKey, ConfigKey, NativeCall, NativeProvider, Setting, json_request, with_key
+from llmcli.providers.mapped import ANSWER_KEYS, AnswerMap, MappedReader, answer_map, capabilities
 from llmcli.types import ChatRequest, Event, HttpRequest, Json, Model, ProviderConfig, message
 
 from llmcli_grpc.connection import Address, Connection, connect
@@ -92,9 +92,7 @@ class Grpc(NativeProvider):
         self._stream = self._map(table, "delta", "content")
         if self._stream.ending.sentinel is not None:
             raise ConfigurationError(f"{self._place('end')} should be an expression: a message is no text")
-        self.capabilities = Capabilities(
-            thinking=self._whole.thinking is not None, tools=self._whole.tool_calls is not None
-        )
+        self.capabilities = capabilities([self._whole], self._request.uses, stream=True)
         if not self._request.uses("model"):
             self.default_model = self.default_model or "default"
         self._body(_SAMPLE)

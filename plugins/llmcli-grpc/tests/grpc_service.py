@@ -66,6 +66,7 @@ def _files() -> list[FileDescriptorProto]:
                 "top_p": "optional double",
                 "stop": "repeated string",
                 "seed": "optional int64",
+                "extra": ".google.protobuf.Struct",
             },
             "GenerateChunk": {
                 "text": "string",

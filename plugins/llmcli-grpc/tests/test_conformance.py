@@ -113,14 +113,15 @@ class TestGenericService(Conformance):
 
 
 class TestTable(Conformance):
-    waived: ClassVar[dict[str, str]] = {"tool-calls-are-sent-back": "the service's messages have no place for them"}
+    waived: ClassVar[dict[str, str]] = {"tool-calls-are-sent-back": "only beside tools"}
     config = ProviderConfig(
         "acme",
         own={
             "chat": {
                 "method": "/llm.v1.LLM/Generate",
                 "request": "merge({model: model, messages: messages[*].{role: role, content: content}, "
-                "max_tokens: max_tokens, stop: stop}, options)",
+                "max_tokens: max_tokens, stop: stop, "
+                "extra: if(tools, {turns: turns, tools: tools, use: tool_choice})}, options)",
                 "delta": "text",
                 "thinking": "extra.thinking",
                 "tool_calls": "extra.calls",

@@ -72,6 +72,14 @@ SERVER = Samples(
     errors=ERRORS,
     error_whole=Failure(b'{"error":"out of order","error_type":"generation"}', ProviderFailed),
     error_in_stream=Failure(data({"error": "out of order", "error_type": "generation"}), ProviderFailed),
+    completion=ANSWER._replace(
+        whole=body(
+            {
+                "generated_text": SAID,
+                "details": {"finish_reason": "eos_token", "generated_tokens": 9, "input_length": 4},
+            }
+        )
+    ),
     empty=EMPTY,
     others=(WHOLE, LISTED, EMPTY_WHOLE, CUT, STOPPED),
     models=(body({"model_id": "meta-llama/Llama-2-7b-chat-hf", "max_total_tokens": 2048}),),

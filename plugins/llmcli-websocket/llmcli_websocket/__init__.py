@@ -15,8 +15,8 @@ from uuid import uuid4
 from llmcli.errors import ConfigurationError, ProviderFailed
 from llmcli.expressions import Expression, check_used, scope, shortened, truth
 from llmcli.framing import Record, as_object, decode_body
-from llmcli.provider import ApiKey, Capabilities, ConfigKey, NativeCall, NativeProvider, Setting, encoded, with_key
-from llmcli.providers.mapped import MappedReader
+from llmcli.provider import ApiKey, ConfigKey, NativeCall, NativeProvider, Setting, encoded, with_key
+from llmcli.providers.mapped import MappedReader, capabilities
 from llmcli.types import ChatRequest, Event, HttpRequest, Json, Model, ProviderConfig
 
 from llmcli_websocket.connection import Connection, Message, connect
@@ -54,8 +54,7 @@ class WebSocket(NativeProvider):
     def __init__(self, config: ProviderConfig) -> None:
         super().__init__(config)
         self._speech = speech_of(config)
-        answer = self._speech.answer
-        self.capabilities = Capabilities(thinking=answer.thinking is not None, tools=answer.tool_calls is not None)
+        self.capabilities = capabilities([self._speech.answer], self._speech.uses, stream=True)
         if not (self._speech.own and self._speech.uses("model")):
             self.default_model = self.default_model or "default"
 

@@ -570,7 +570,9 @@ def test_thinking_and_tool_calls_are_read_where_the_table_says(serve: Serve) -> 
     assert isinstance(tool_call, ToolCall)
     assert (tool_call.name, tool_call.arguments) == ("look_up", '{"x": 1}')
     assert reply.finish.reason == "tool_calls"
-    assert made(None, own).capabilities.names() == ("chat", "stream", "thinking", "tools")
+    assert made(None, own).capabilities.names() == ("chat", "stream", "thinking")
+    asking = {"request": "{messages: messages, functions: tools}", "delta": "text", "end": "done"}
+    assert made(None, {"chat": {**own["chat"], **asking}}).capabilities.tools, "what is told and read can be called"
 
 
 # --- what is wrong with a table -------------------------------------------------------------------

@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from llmcli.errors import AuthenticationFailed, Busy, ContextTooLong, ProviderFailed, QuotaExceeded, UnknownModel
 from llmcli.testing import Answer, Failure, Samples, body, sse
 from llmcli.testing.conformance import HTTPConformance
-from llmcli.types import FinishReason, Json, Part, Text, Thinking, Usage
+from llmcli.types import FinishReason, Json, Part, Text, Thinking, ToolCall, Usage
 
 from llmcli_skeleton import Skeleton
 
@@ -40,10 +40,16 @@ def answer(says: str | tuple[Part, ...], deltas: Sequence[Fields], message: Fiel
     )
 
 
+def completed(said: str, reason: str | None = None, **more: Json) -> Fields:
+    """A completion of bare text, or a piece of one."""
+    return {**FACTS, "choices": [{"index": 0, "text": said, "finish_reason": reason}], **more}
+
+
 def error(message: str, code: str) -> Json:
     return {"error": {"message": message, "type": "error", "param": None, "code": code}}
 
 
+CALL: Json = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Bern"}'}}
 SAID = "Grüße 🦙\nBis bald."
 BROKEN = error("The server had an error.", "server_error")
 
@@ -69,6 +75,19 @@ class TestSkeleton(HTTPConformance):
             [{"reasoning_content": "Politely."}, {"content": "Grüße."}],
             {"reasoning_content": "Politely.", "content": "Grüße."},
             "stop",
+        ),
+        tool_calls=answer(
+            (ToolCall("call_1", "weather", '{"city":"Bern"}'),),
+            [{"tool_calls": [CALL]}],
+            {"content": None, "tool_calls": [CALL]},
+            "tool_calls",
+        ),
+        completion=Answer(
+            SAID,
+            stream=(sse(completed(SAID)), sse(completed("", "stop", usage=TOKENS)), sse("[DONE]")),
+            marker=2,
+            whole=body(completed(SAID, "stop", usage=TOKENS)),
+            usage=Usage(9, 12, 21),
         ),
         empty=answer("", [], {"content": ""}, "stop"),
         others=(answer("Grüße", [{"content": "Grüße"}], {"content": "Grüße"}, "length"),),
