@@ -229,8 +229,7 @@ def test_a_model_that_cannot_call_tools_is_refused_with_what_to_do() -> None:
     error: LlmError = provider().read_error(400, {}, said)
     assert type(error) is RequestRejected
     assert error.message.endswith("does not support tools")
-    assert error.hint is not None
-    assert "tools" in error.hint
+    assert error.hint == 'tools = "text" under [providers.ollama] tells the model of them in words'
 
 
 # --- bare text ------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ _LARGEST_IMAGE = 100 * 2**20  # bytes; Ollama itself has no limit
 _TOKENS_OF_AN_IMAGE = 4_096  # more than the models take that there are
 _THINKS_OR_NOT = r"(?is)think value .* is not supported"
 _LACKS = {  # what a model may lack, and what to do then
-    "tools": "another model can call tools: see `llmcli models ollama`",
+    "tools": 'tools = "text" under [providers.{id}] tells the model of them in words',
     "thinking": "leave --thinking out for this model",
 }
 _DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
@@ -193,7 +193,7 @@ class Ollama(HTTPProvider):
         error = super().read_error(status, headers, body)
         for ability, hint in _LACKS.items():
             if type(error) is RequestRejected and f"does not support {ability}" in error.message:
-                error.hint = hint
+                error.hint = hint.format(id=self.config.id)
         return error
 
     # --- the answer ---
