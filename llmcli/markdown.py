@@ -15,6 +15,7 @@ _PERHAPS_MARKUP = re.compile(r"[\s`~*_#>|=+:-]*")  # a line of which nobody know
 _COLOR = r"\x1b\[[0-9;]*m"  # the escape sequences that rich writes
 
 _MOST_OPEN = 40  # lines; what is open is rendered for every piece that comes
+_MOST_CODE = 12  # which takes several times as long
 
 
 class Blocks:
@@ -54,9 +55,14 @@ class Blocks:
         line = "".join(self._line)
         return "" if _PERHAPS_MARKUP.fullmatch(line) else line
 
+    @property
+    def is_code(self) -> bool:
+        """Whether the open block is code, and nothing else."""
+        return bool(self._fence) and not self._list
+
     def cuts(self) -> list[int]:
         """The lines of the open block before which it may be cut if that changes nothing of what is to be seen."""
-        if self._fence and not self._list:
+        if self.is_code:
             return [at for at, line in enumerate(self._block) if at > 1 and line.strip()]
         items = [at for at, line in enumerate(self._block) if _AN_ITEM.match(line)]
         if not self._list or not items:
@@ -74,7 +80,7 @@ class Blocks:
 
     def _opening(self) -> list[str]:
         """The line that makes code of those that follow it."""
-        return self._block[:1] if self._fence and not self._list else []
+        return self._block[:1] if self.is_code else []
 
     def _take(self, line: str) -> list[str]:
         """A line is complete: it goes on with the open block, or ends it, or begins another."""
@@ -264,7 +270,8 @@ class Page:
 
     def _open(self, lines: list[str], room: int) -> list[str]:
         """The lines of the open block that may still change, where not all of them can stay open."""
-        if len(lines) <= min(room, _MOST_OPEN) or len(lines) < self._tried:
+        most = min(room, _MOST_CODE if self._blocks.is_code else _MOST_OPEN)
+        if len(lines) <= most or len(lines) < self._tried:
             return lines
         cuts = self._blocks.cuts()
         for at in dict.fromkeys(cuts[len(cuts) * part // 6] for part in (5, 4, 3, 2, 1) if cuts):
@@ -272,7 +279,7 @@ class Page:
             if 0 < len(rest) <= room and lines[-len(rest) :] == rest:
                 self._blocks.cut(at)
                 self._finished += lines[: -len(rest)]
-                self._apart = False
+                self._apart, self._tried = False, 0
                 return rest
         self._tried = len(lines) + _MOST_OPEN // 4
         return lines
