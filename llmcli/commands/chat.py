@@ -428,17 +428,26 @@ def _in_rounds(
 
     replies: list[Reply] = []
     total = call.timeouts.total
+    run = tools.runner(left=lambda: None if total is None else call.started + total - time.monotonic(), before=before)
+
+    def told() -> Asked:
+        replies.append((yield from rounds(_asker(job, request, call), request.messages, run, most)))
+
+    return told(), lambda: fold.reply()._replace(message=replies[-1].message)
+
+
+def _asker(job: _Job, request: ChatRequest, call: Call) -> Callable[[tuple[Message, ...]], Asked]:
+    """What asks the model with other messages: it yields the events, but for `Finish`, and returns the whole reply."""
 
     def ask(messages: tuple[Message, ...]) -> Generator[Event, None, Reply]:
-        choice = "auto" if replies and request.tool_choice not in (None, "none") else request.tool_choice
-        own = Fold(job.ready.provider.config.id, request.model, keep=True)
+        again = messages[-1].role == "tool" and request.tool_choice != "none"  # who had to call a tool has done so
+        choice = None if again else request.tool_choice
+        fold = Fold(job.ready.provider.config.id, request.model, keep=True)
         with closing(_answered(job, request._replace(messages=messages, tool_choice=choice), call)) as events:
-            yield from (event for event in own.watch(events) if type(event) is not Finish)
-        replies.append(own.reply())
-        return replies[-1]
+            yield from (event for event in fold.watch(events) if type(event) is not Finish)
+        return fold.reply()
 
-    run = tools.runner(left=lambda: None if total is None else call.started + total - time.monotonic(), before=before)
-    return rounds(ask, request.messages, run, most), lambda: fold.reply()._replace(message=replies[-1].message)
+    return ask
 
 
 def _timeouts(ready: Ready, arguments: Arguments) -> Timeouts:
