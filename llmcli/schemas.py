@@ -14,7 +14,7 @@ from math import isfinite
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from llmcli import validation
-from llmcli.errors import UsageError, WrongForm
+from llmcli.errors import ConfigurationError, UsageError, WrongForm
 from llmcli.provider import Provider
 from llmcli.types import ChatRequest, Finish, Json, Message, Reply, Schema, Text, TextDelta, Thinking, Usage, message
 
@@ -284,11 +284,21 @@ def _or_null(schema: Document) -> Document:
 # --- what a model is told -------------------------------------------------------------------------
 
 
-def way_of(provider: Provider) -> Way:
-    """The surest way in which a provider can be asked for a form."""
-    if provider.capabilities.schema:
-        return "native"
-    return "json" if provider.json_mode else "prompt"
+def way_of(provider: Provider, wanted: str | None = None) -> Way:
+    """
+    How a provider is asked for a form: as `wanted`, else in the surest way that it has. Raises `ConfigurationError`
+    where it has not the one that is wanted.
+    """
+    has = {"native": provider.capabilities.schema, "json": provider.json_mode, "prompt": True}
+    there = [way for way in WAYS if has[way]]
+    for way in there:
+        if wanted in (None, way):
+            return way
+    place = f"{provider.config.place}.schema"
+    raise ConfigurationError(
+        f"{place}: {provider.config.id} cannot be asked for a schema in the way {wanted!r}",
+        hint=f"but: {', '.join(there)}",
+    )
 
 
 def asking(request: ChatRequest, form: Wanted, way: Way) -> ChatRequest:

@@ -60,7 +60,7 @@ def test_the_first_bytes_tell_what_a_file_is(data: bytes, kind: str) -> None:
 @pytest.mark.parametrize(
     "data",
     [b"", b"P", PNG[:7], b"BMW is a car", "BM\ufeff".encode("utf-16"), "plain text".encode("utf-16"),
-     b"RIFF\0\0\0\0AVI ", b"\xff\xff\xff\xff", b"<svg>", b"\0\0\0\0"],
+     b"RIFF\0\0\0\0AVI ", b"\xff\xff\xff\xff", b"\xff\xeb\x90\x64", b"<svg>", b"\0\0\0\0"],
 )  # fmt: skip
 def test_what_they_do_not_tell_is_not_guessed(data: bytes) -> None:
     assert media_type(data) is None

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import pytest
 
-from llmcli.errors import UsageError, WrongForm
+from llmcli.errors import ConfigurationError, UsageError, WrongForm
 from llmcli.provider import Capabilities, Provider
 from llmcli.schemas import Wanted, asking, hold, read, short_form, until_valid, wanted, way_of
 from llmcli.types import (
@@ -260,6 +260,16 @@ class Strict(Provider):
 @pytest.mark.parametrize(("cls", "way"), [(Strict, "native"), (Jsonish, "json"), (Plain, "prompt")])
 def test_the_surest_way_that_a_provider_has_is_taken(cls: type[Provider], way: str) -> None:
     assert way_of(cls(ProviderConfig("x"))) == way
+
+
+def test_another_way_may_be_wanted_of_those_that_there_are() -> None:
+    provider = Jsonish(ProviderConfig("x", place="config.toml: providers.x"))
+
+    assert way_of(provider, "prompt") == "prompt"
+    with pytest.raises(ConfigurationError) as caught:
+        way_of(provider, "native")
+    assert caught.value.message == "config.toml: providers.x.schema: x cannot be asked for a schema in the way 'native'"
+    assert caught.value.hint == "but: json, prompt"
 
 
 REQUEST = ChatRequest("m", (message("user", "who was the first programmer?"),))
@@ -513,7 +523,13 @@ def test_the_question_ends_when_nobody_listens_any_more() -> None:
         finally:
             ended.append(True)
 
-    answer = until_valid(endless, REQUEST.messages, PERSON, retries=1, note=lambda line: None, printed=str)
+    held = []  # so that nothing but `until_valid` ends it
+
+    def asked(messages: tuple[Message, ...]) -> Generator[Event, None, Reply]:
+        held.append(endless(messages))
+        return held[0]
+
+    answer = until_valid(asked, REQUEST.messages, PERSON, retries=1, note=lambda line: None, printed=str)
     next(answer)
     answer.close()
 

@@ -53,6 +53,13 @@ class Fetching(NamedTuple):
     resolve: Resolver = socket.getaddrinfo
 
 
+def in_time(how: Fetching, total: float | None, world: World) -> Fetching:
+    """The same, in what is left of the total timeout, which counts from the start of the process."""
+    if total is None:
+        return how
+    return how._replace(seconds=min(how.seconds, max(0.0, world.started + total - time.monotonic())))
+
+
 class Attached:
     """What `-a` names. Files are read at once, each URL when a provider is asked that does not fetch it itself."""
 
