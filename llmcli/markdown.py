@@ -171,13 +171,11 @@ class Region:
     The lines at the end of what was written that are drawn anew. The cursor stands at the beginning of the line below.
 
     They are cut rather than wrapped by the terminal, so that each is one line of it, whatever it thinks of the width of
-    a sign. `sure`: what was drawn is known to be out. Where it is not, nobody knows where the cursor stands, and rather
-    than something else the open lines are written twice.
+    a sign.
     """
 
     def __init__(self) -> None:
         self._lines: list[str] = []
-        self.sure = True
 
     def drawn_anew(self, finished: Sequence[str], view: Sequence[str], columns: int, rows: int) -> str:
         """What makes a terminal show finished lines, and below them the open ones as far as they fit."""
@@ -189,8 +187,6 @@ class Region:
             return ""
         up = len(self._lines) - same
         start = f"\x1b[{up}A\r" if up else "\r"
-        if not self.sure:
-            start, same = f"{_WRAP}\r\n", 0
         self._lines = list(view)
         lines = [*(_line(line, columns) for line in finished), _CLIP, *(_line(line, columns) for line in view[same:])]
         return "".join([_BEGIN, start, *lines, _WRAP, _ERASE_BELOW, _END])
@@ -212,7 +208,7 @@ class Page:
     Markdown that grows, on a terminal. `size` tells the columns and lines of one on which what is open can be drawn
     anew; without it a block is written when it is complete, `width` columns wide.
 
-    `draw` is to be called before what was written goes out, and `drawn` when it is out.
+    `draw` is to be called before what was written goes out.
     """
 
     def __init__(
@@ -242,11 +238,6 @@ class Page:
         if self._fed and self._size is not None:
             self._fed = False
             self._put(self._open(self._lines(self._blocks.open), self._size()[1] - 1))
-        self._region.sure = False  # until all is out
-
-    def drawn(self) -> None:
-        """What was drawn is out."""
-        self._region.sure = True
 
     def close(self) -> None:
         """What came is a whole for now: somebody else writes, or the answer has ended."""

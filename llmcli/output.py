@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
+from llmcli import signals
 from llmcli.errors import LlmError, OutputFailed, WrongForm
 from llmcli.types import (
     Event,
@@ -62,9 +63,6 @@ class Drawing(Protocol):
 
     def draw(self) -> None:
         """Write what is to be seen now."""
-
-    def drawn(self) -> None:
-        """All that was written is out."""
 
 
 class Terminal(Protocol):
@@ -120,12 +118,13 @@ class _Descriptor:
 
     def flush(self) -> None:
         """See `Sink`."""
+        if self.drawing is None:
+            self._write_out()
+            return
         drawing, self.drawing = self.drawing, None  # which may write so much that it is flushed at once
-        if drawing is not None:
+        with signals.held():  # what is drawn by half, nobody can draw over
             drawing.draw()
-        self._write_out()
-        if drawing is not None:
-            drawing.drawn()
+            self._write_out()
             self.drawing = drawing
 
     def _write_out(self) -> None:

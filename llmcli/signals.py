@@ -7,6 +7,8 @@ on it raises `Interrupted`, which unwinds (and so closes the connection), and th
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
@@ -35,9 +37,26 @@ def care() -> None:
             signal.signal(number, _interrupt)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+@contextmanager
+def held() -> Iterator[None]:
+    """What must not be done by half: `Interrupted` is raised behind it."""
+    _held.append(0)
+    try:
+        yield
+    finally:
+        number = _held.pop()
+    if number:
+        raise Interrupted(number)
+
+
+_held: list[int] = []  # while something must not be done by half, the signal that came meanwhile
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)
-    raise Interrupted(number)
+    if not _held:
+        raise Interrupted(number)
+    _held[-1] = number
 
 
 def die(number: int) -> NoReturn:

@@ -97,19 +97,16 @@ class Sheet:
             self._write, rendering or Rendering(color=True, harmless={}), 80, lambda: (columns, rows)
         )  # fmt: skip
         self.size = 0
-        self.lost = False
 
     def _write(self, data: bytes) -> None:
         self.size += len(data)
-        if not self.lost:
-            self.screen.feed(data.replace(b"\n", b"\r\n"))  # as a terminal's driver does
+        self.screen.feed(data.replace(b"\n", b"\r\n"))  # as a terminal's driver does
 
     def says(self, *pieces: str) -> None:
         """Each piece comes by itself, and is waited for."""
         for piece in pieces:
             self.page.feed(piece)
             self.page.draw()
-            self.page.drawn()
 
 
 def block_by_block(text: str, width: int) -> list[str]:
@@ -212,17 +209,6 @@ def test_a_line_that_is_wider_than_thought_shifts_no_other() -> None:
     sheet = Sheet(20, 10, Mistaken(color=True, harmless={}))
     sheet.says("x" * 18, "\ntwo", "\nthree", "\nfour")
     assert sheet.screen.lines[1:] == ["two", "three", "four"]
-
-
-def test_drawing_that_was_not_finished_is_repeated_and_overwrites_nothing() -> None:
-    sheet = Sheet(40, 10)
-    sheet.says("Kept.\n\n", "The second\n\n")
-    sheet.lost = True  # a signal comes while this is written: nobody knows how much of it is out
-    sheet.page.feed("- one\n- two\n- three\n- four")
-    sheet.page.draw()
-    sheet.lost = False
-    sheet.page.close()
-    assert sheet.screen.lines == ["Kept.", "", "The second", "", "", " • one", " • two", " • three", " • four"]
 
 
 def test_code_is_cut_only_where_what_follows_looks_the_same() -> None:

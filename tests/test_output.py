@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmcli import signals
 from llmcli.errors import Busy, Incomplete, OutputFailed, WrongForm
 from llmcli.output import (
     FORMATS,
@@ -348,6 +350,34 @@ def test_a_pipe_that_nobody_reads_is_no_error_but_an_end() -> None:
         sink.flush()
     sink.abort()
     os.close(theirs)
+
+
+class Drawn:
+    """Something that is drawn in two halves, between which somebody presses Ctrl-C."""
+
+    def __init__(self, sink: Stdout) -> None:
+        self._sink = sink
+
+    def draw(self) -> None:
+        self._sink.write(b"one half")
+        os.kill(os.getpid(), signal.SIGINT)
+        self._sink.write(b" and the other")
+
+
+def test_a_signal_does_not_leave_a_drawing_half_done() -> None:
+    reader, writer = os.pipe()
+    sink = Stdout(writer)
+    sink.drawing = Drawn(sink)
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        signals.care()
+        with pytest.raises(signals.Interrupted):
+            sink.flush()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert os.read(reader, 100) == b"one half and the other"
+    os.close(reader)
+    os.close(writer)
 
 
 def test_what_is_written_is_out_after_a_flush_or_when_it_is_much() -> None:
