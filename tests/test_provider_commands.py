@@ -386,6 +386,23 @@ def test_a_good_table_with_samples_passes_every_check(llmcli: Program) -> None:
     assert "failed" not in statuses.values()
 
 
+def test_a_table_with_tools_a_schema_and_thinking_passes_every_check(llmcli: Program) -> None:
+    """Its sample has none of these."""
+    plain = '"{model: model, messages: messages, max: max_tokens}"'
+    asking = plain.replace("max: max_tokens", "functions: tools, call: tool_choice, form: schema, effort: thinking")
+    maps = 'tool_calls = "result.calls"\nthinking = "result.thought"'
+    acme(llmcli, chat=f"sample = '''{WHOLE}'''\n{maps}", stream=f"sample = '''{STREAM}'''\ntool_calls = 'calls'")
+    path = llmcli.config / "config.toml"
+    assert plain in path.read_text()
+    path.write_text(path.read_text().replace(plain, asking))
+    done = llmcli("providers", "check", "acme", "--json")
+
+    assert [each for each in done.json if each["status"] == "failed"] == []
+    statuses = {each["id"]: each["status"] for each in done.json}
+    assert {statuses[name] for name in ("tools-are-sent-or-refused", "the-results-of-tools-are-sent",
+            "a-schema-is-sent", "how-much-to-think-is-sent-or-refused")} == {"ok"}  # fmt: skip
+
+
 def test_without_samples_the_check_says_what_it_could_not_check(llmcli: Program) -> None:
     acme(llmcli)
     done = llmcli("providers", "check", "acme")

@@ -56,6 +56,8 @@ def _waived(ready: Ready) -> dict[str, str]:
     waived = {
         "samples-are-telling": "the sample of a table is what somebody recorded",
         "errors-are-told-apart": "a table holds no sample errors; `providers read --status` reads one",
+        "thinking-is-read": "the sample of a table may hold no thinking",
+        "tool-calls-are-read": "the sample of a table may hold no calls",
         "models-are-listed": "a table holds no sample list of models; `--live` asks the service for it",
     }
     if ready.provider.default_model == "default" and ready.setup.config.default_model is None:
