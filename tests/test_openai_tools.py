@@ -409,6 +409,7 @@ def test_what_cannot_be_told_is_refused() -> None:
         with pytest.raises(RequestRejected):
             check(vendor, thinking=asked)
     check(AI21, thinking="off")  # its models do not think
+    assert body(to=AI21, thinking="off") == body(to=AI21)
 
 
 # --- completions of bare text ---------------------------------------------------------------------
@@ -428,6 +429,14 @@ def test_a_prompt_to_complete_goes_there_as_it_is() -> None:
         "stop": ["X"],
         "seed": 1,
     }
+
+
+def test_the_token_limit_of_a_completion_has_one_name_only() -> None:
+    assert body(complete=True, max_tokens=5)["max_tokens"] == 5
+    error = made().read_error(400, {}, b'{"error": {"message": "Unknown parameter: max_tokens"}}')
+    asked = ChatRequest("m", (ASKED,), complete=True, max_tokens=5)
+    assert made(OpenAICompatible).adapt(asked, error) is None
+    assert made(OpenAICompatible).adapt(asked._replace(complete=False), error) is not None
 
 
 def test_a_completion_takes_nothing_but_a_text() -> None:

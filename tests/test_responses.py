@@ -256,6 +256,7 @@ def test_what_a_message_is_for_goes_back_with_it() -> None:
         first, second = sent_items(Message("assistant", parts))
         assert (first["content"][0]["text"], first["phase"]) == ("Wait.", "commentary")
         assert second["type"] == "function_call"
+        assert "phase" not in sent_items(Message("assistant", (*parts, Text("Done."))))[-1]
 
 
 # --- what the service refuses ---------------------------------------------------------------------
@@ -403,18 +404,47 @@ def test_items_without_a_place_are_known_by_their_ids() -> None:
     assert folded(events) == (Thinking("hm"), Text("Hi"))
 
 
+def test_items_that_were_told_in_pieces_are_not_told_again_at_the_end() -> None:
+    """Their own ends may be missing."""
+    events = streamed(
+        wire.event("response.output_item.added", item={**wire.message(""), "content": []}),
+        wire.event("response.output_text.delta", item_id="msg_1", delta="Hi"),
+        wire.event("response.completed", response=wire.response([wire.message("Hi")])),
+    )
+    assert folded(events) == (Text("Hi"),)
+
+
+def test_each_piece_of_reasoning_is_a_part_of_its_own() -> None:
+    """Open models tell theirs, and have nothing to be sent back."""
+    pieces = [{"type": "reasoning", "id": f"rs_{number}", "content": [{"text": f"hm{number}"}]} for number in (1, 2)]
+    end = wire.event("response.completed", response=wire.response([*pieces, wire.message("Hi")]))
+    assert folded(streamed(end)) == (Thinking("hm1"), Thinking("hm2"), Text("Hi"))
+
+
+def test_reasoning_always_has_a_summary_when_it_goes_back() -> None:
+    """6.5: an empty one, too."""
+    item = {"type": "reasoning", "id": "rs_1", "encrypted_content": "s", "content": None, "status": None}
+    back = sent_items(Message("assistant", folded(whole(wire.body(wire.response([item, wire.message("Hi")]))))))
+    assert back[0] == {"type": "reasoning", "id": "rs_1", "encrypted_content": "s", "summary": []}
+
+
+def test_a_call_of_nothing_is_not_valid() -> None:
+    assert not calls(whole(wire.body(wire.response([wire.call(1, "", "{}")]))))[0].valid
+
+
 def test_ids_that_are_made_anew_for_every_event_do_no_harm() -> None:
     """Where the places are told they say which item is meant."""
     changed = [record.replace(b'"fc_1"', b'"fc_%d"' % number) for number, record in enumerate(MIXED, 50)]
     assert streamed(*changed) == MIXED_EVENTS
 
 
-def test_items_that_all_have_one_place_are_told_apart() -> None:
+@pytest.mark.parametrize("output", [True, None])
+def test_items_that_all_have_one_place_are_told_apart(output: bool | None) -> None:
     now, ping = wire.call(1, "now", "{}"), wire.call(2, "ping", "{}")
     events = streamed(
         *wire.told(0, now, ("{}",)),
         *wire.told(0, ping, ("{}",)),
-        wire.event("response.completed", response=wire.response([now, ping])),
+        wire.event("response.completed", response={**wire.response([]), "output": output and [now, ping]}),
     )
     assert [call.name for call in calls(events)] == ["now", "ping"]
 
@@ -505,6 +535,10 @@ def test_the_finish_does_not_wait_for_the_connection_to_close() -> None:
     [
         (wire.OVERLOADED, Busy),
         (wire.event("response.failed", response=wire.FAILED), ProviderFailed),
+        (
+            wire.event("response.failed", response=wire.response([], "failed", error={"code": "rate_limit_exceeded"})),
+            Busy,
+        ),
         (wire.event("response.failed", response={**wire.FAILED, "error": None}), ProviderFailed),
         (wire.event("response.failed", response=None), ProviderFailed),
         (b'event: error\ndata: {"error": {"message": "it broke"}}\n\n', ProviderFailed),

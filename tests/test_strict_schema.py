@@ -80,6 +80,7 @@ def test_what_may_be_null_may_be_required(maybe: dict[str, Any]) -> None:
         {**thing(a=TEXT), "anyOf": [thing(a=TEXT)]},
         thing(a={"allOf": [TEXT]}),
         thing(a={"oneOf": [TEXT]}),
+        thing(a={"anyOf": [TEXT, {"allOf": [TEXT]}]}),
         thing(a={**TEXT, "minLength": 1}),
         thing(a={**TEXT, "format": "uri"}),
         {**thing(a=TEXT), "patternProperties": {"x": TEXT}},

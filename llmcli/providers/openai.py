@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
-from llmcli.errors import LlmError, ProviderFailed, RequestRejected, UsageError
+from llmcli.errors import LlmError, RequestRejected, UsageError
 from llmcli.provider import (
     ApiKey,
     Capabilities,
@@ -395,7 +395,7 @@ class OpenAI(HTTPProvider):
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
         """See `HTTPProvider.read_error`. That a model takes no images is no failure of the server."""
         error = super().read_error(status, headers, body)
-        if isinstance(error, ProviderFailed) and re.search(_NO_INPUT, error.message):
+        if re.search(_NO_INPUT, error.message):
             return RequestRejected(error.message, http_status=status, request_id=error.request_id)
         return error
 

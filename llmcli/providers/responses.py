@@ -326,7 +326,7 @@ class ResponsesReader(Reader):
             kept = {name: value for name, value in item.told.items() if name not in ("content", "status")}
             self._thinking = None
             events.append(ThinkingEnd({self._origin: {"summary": [], **kept}}))
-        elif self._thinking is item:
+        else:
             events += self._stop_thinking()
         return events
 
