@@ -65,3 +65,39 @@ def test_a_key_that_is_refused_exits_4_and_is_not_shown(httpserver: HTTPServer, 
     done = chat(httpserver.url_for("/"), tmp_path)
     assert (done.returncode, done.stdout) == (4, b"")
     assert b"co-test-key" not in done.stderr
+
+
+MADE = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a":2,"b":3}'}}
+CALLED = {
+    "v2": {"finish_reason": "TOOL_CALL", "message": {"tool_plan": "I add.", "tool_calls": [MADE]}},
+    "v1": {
+        "finish_reason": "COMPLETE",
+        "text": "I add.",
+        "tool_calls": [{"name": "add", "parameters": {"a": 2, "b": 3}}],
+    },
+}
+
+
+@pytest.mark.parametrize(("api", "stream"), [("v2", V2 + V2_END), ("v1", V1 + V1_END)])
+def test_a_model_calls_a_tool_and_is_told_what_came_of_it(
+    httpserver: HTTPServer, tmp_path: Path, api: str, stream: bytes
+) -> None:
+    (tmp_path / "tools.py").write_text('def add(a: int, b: int) -> int:\n    """Add."""\n    return a + b\n')
+    called = json.dumps(CALLED[api])  # whole, although a stream was asked for
+    httpserver.expect_ordered_request(f"/{api}/chat", "POST").respond_with_data(called, content_type="application/json")
+    asked = httpserver.expect_ordered_request(f"/{api}/chat", "POST")
+    asked.respond_with_data(stream, content_type=STREAM_TYPES[api])
+    done = chat(httpserver.url_for(f"/{api}"), tmp_path, "--tool", str(tmp_path / "tools.py"), "--yes")
+
+    assert (done.returncode, done.stdout) == (0, b"Bonjour !"), done.stderr
+    _, second = (request.get_json() for request, _ in httpserver.log)
+    if api == "v2":
+        _, assistant, result = second["messages"]
+        assert assistant == {"role": "assistant", "tool_plan": "I add.", "tool_calls": [MADE]}
+        assert (result["role"], result["tool_call_id"]) == ("tool", "c1")
+        assert "5" in result["content"]
+    else:
+        (result,) = second["tool_results"]
+        assert second["message"] == ""
+        assert result["call"] == {"name": "add", "parameters": {"a": 2, "b": 3}}
+        assert "5" in result["outputs"][0]["output"]

@@ -139,3 +139,31 @@ def test_models_of_all_pages_are_listed(httpserver: HTTPServer, tmp_path: Path) 
     done = run("models", "list", "gemini", server=httpserver, home=tmp_path)
     assert (done.returncode, done.stderr) == (0, b"")
     assert [line.split()[0] for line in done.stdout.splitlines()] == [b"gemini/gemini-a", b"gemini/gemini-b"]
+
+
+def test_a_model_calls_a_function_and_gets_its_own_signature_back_with_the_result(
+    httpserver: HTTPServer, tmp_path: Path
+) -> None:
+    (tmp_path / "tools.py").write_text('def add(a: int, b: int) -> int:\n    """Add."""\n    return a + b\n')
+    function = {"name": "add", "args": {"a": 2, "b": 3}}
+    calls: list[dict[str, Any]] = [
+        {"text": "I think.", "thought": True},
+        {"functionCall": function, "thoughtSignature": "c2ln"},
+    ]
+    called = {"candidates": [{"content": {"role": "model", "parts": calls}, "finishReason": "STOP"}]}
+    for answer in (sse(called), ENDED):
+        asked = httpserver.expect_ordered_request(STREAM, "POST")
+        asked.respond_with_data(answer, content_type="text/event-stream")
+    done = chat(httpserver, tmp_path, "--tool", str(tmp_path / "tools.py"), "--yes")
+
+    assert (done.returncode, done.stdout) == (0, SAID), done.stderr
+    first, second = (asked.get_json() for asked, _ in httpserver.log)
+    (declared,) = first["tools"][0]["functionDeclarations"]
+    assert (declared["name"], set(declared["parametersJsonSchema"]["properties"])) == ("add", {"a", "b"})
+    assert second["tools"] == first["tools"]
+    _, model, user = second["contents"]
+    assert model == {"role": "model", "parts": calls}
+    (result,) = user["parts"]
+    assert user["role"] == "user"
+    assert result["functionResponse"]["name"] == "add"
+    assert "5" in result["functionResponse"]["response"]["output"]
