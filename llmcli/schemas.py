@@ -423,11 +423,13 @@ def until_valid(
     retries: int,
     note: Callable[[str], None],
     printed: Callable[[Json], str],
+    so_far: Callable[[], Messages] | None = None,
 ) -> Generator[Any, None, Reply]:
     """
     The events of an answer that satisfies the form: asked for again and again, each time with what is wrong with the
     last one. Of what is said there is nothing but the document, as `printed`, at the end; what is thought, and whatever
-    else happens, is told at once. Token counts are those of all answers.
+    else happens, is told at once. Token counts are those of all answers. `so_far` tells the messages that led to the
+    last answer, where they may be more than `ask` was handed (tools were run).
 
     Raises `WrongForm` when no answer satisfies the form, or when the model was not allowed to finish one: another would
     be cut at the same place.
@@ -446,7 +448,7 @@ def until_valid(
             raise WrongForm(problem, hint=_MORE, provider=reply.provider)
         retries -= 1
         note(f"{problem}; asking again")
-        messages = _with_complaint(messages, reply, held.problems)
+        messages = _with_complaint(so_far() if so_far else messages, reply, held.problems)
     document = printed(held.value)
     yield TextDelta(document)
     yield reply.finish

@@ -453,6 +453,19 @@ def test_a_bad_one_is_sent_back_with_what_is_wrong_and_with_what_was_thought() -
     assert "- 'age' is a required property\n" in complaint.text
 
 
+def test_what_was_said_meanwhile_stays_in_what_is_asked_again() -> None:
+    """While tools were run, the model was asked with more than the question."""
+    model = Model("no", TEXT)
+    meanwhile = (*REQUEST.messages, message("assistant", "a call"), message("tool", "its result"))
+    answer = until_valid(
+        model, REQUEST.messages, PERSON, retries=1, note=lambda line: None, printed=str, so_far=lambda: meanwhile
+    )
+
+    list(answer)
+
+    assert model.asked[1][:-2] == meanwhile
+
+
 def test_of_several_answers_the_good_one_is_printed_and_the_tokens_of_all_are_counted() -> None:
     told = ask(Model("no", "{}", TEXT), retries=2)
 
