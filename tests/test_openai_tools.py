@@ -131,6 +131,14 @@ def test_an_answer_with_tools_comes_whole_where_it_cannot_be_streamed() -> None:
     assert body(to=Groq, stream=True, tools=(CLOCK,))["stream"]
 
 
+def test_a_call_is_streamed_where_that_has_to_be_asked_for() -> None:
+    """earendil-works/pi#2732: a minute of silence is taken for a dead connection."""
+    assert body(to=ZAI, stream=True, tools=(CLOCK,))["tool_stream"] is True
+    assert body(to=ZAI, stream=True, tools=(CLOCK,), options={"tool_stream": False})["tool_stream"] is False
+    for plain in (body(to=ZAI, stream=True), body(to=ZAI, tools=(CLOCK,))):
+        assert "tool_stream" not in plain
+
+
 # --- their results --------------------------------------------------------------------------------
 
 
@@ -362,7 +370,7 @@ def test_any_json_is_asked_for_where_no_schema_is_taken() -> None:
         (DeepSeek, "high", {"thinking": {"type": "enabled"}, "reasoning_effort": "high"}),
         (Moonshot, "off", {"thinking": {"type": "disabled"}}),
         (Moonshot, "low", {"reasoning_effort": "low"}),
-        (ZAI, "low", {"thinking": {"type": "enabled"}}),
+        (ZAI, "low", {"thinking": {"type": "enabled"}, "reasoning_effort": "low"}),
         (DashScope, "off", {"enable_thinking": False}),
         (DashScope, "medium", {"enable_thinking": True, "thinking_budget": 8192}),
         (DashScope, 500, {"enable_thinking": True, "thinking_budget": 500}),
@@ -370,6 +378,7 @@ def test_any_json_is_asked_for_where_no_schema_is_taken() -> None:
         (OpenRouter, "low", {"reasoning": {"effort": "low"}}),
         (OpenRouter, 2000, {"reasoning": {"max_tokens": 2000}}),
         (Together, "off", {"reasoning": {"enabled": False}}),
+        (Together, "low", {"reasoning": {"enabled": True}, "reasoning_effort": "low"}),
         (VLLM, "off", {"chat_template_kwargs": {"enable_thinking": False}}),
         (LlamaCpp, "low", {"chat_template_kwargs": {"enable_thinking": True, "reasoning_effort": "low"}}),
         (

@@ -88,7 +88,6 @@ def template_and_budget(asked: str | int) -> JsonObject:
 WORDS: Mapping[str, Callable[[str | int], JsonObject]] = {
     "effort": effort,
     "high_effort": high_effort,
-    "switch": switch,
     "switch_and_effort": switch_and_effort,
     "budget": budget,
     "reasoning": reasoning,

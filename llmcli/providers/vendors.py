@@ -145,7 +145,7 @@ class Together(OpenAICompatible):
         """See `OpenAI.thinking`."""
         if thinking_control.level(asked) == "off":
             return {"reasoning": {"enabled": False}}
-        return thinking_control.effort(asked)
+        return {"reasoning": {"enabled": True}, **thinking_control.effort(asked)}
 
 
 class Groq(OpenAICompatible):
@@ -428,12 +428,17 @@ class ZAI(OpenAICompatible):
     attachment_urls = True
     forced_tools = False
     responses_path = None
-    thinking_in = "switch"
+    thinking_in = "switch_and_effort"
     quirks = (
         'Models think unless --option thinking=\'{"type":"disabled"}\' says otherwise; some always do.',
         "The coding plan's address is https://api.z.ai/api/coding/paas/v4.",
         "In China the address is https://open.bigmodel.cn/api/paas/v4, with keys of its own.",
     )
+
+    def body(self, request: ChatRequest, *, stream: bool) -> JsonObject:
+        """See `OpenAI.body`. Else a call is told only when all of it is there (earendil-works/pi#2732)."""
+        in_pieces: JsonObject = {"tool_stream": True} if stream and request.tools else {}
+        return {**in_pieces, **super().body(request, stream=stream)}
 
 
 class DashScope(OpenAICompatible):
