@@ -142,6 +142,12 @@ def test_what_comes_of_a_call_is_told_and_the_conversation_goes_on(
     assert results(calling(call, [arguments], "--yes", "--json")) == [result]
 
 
+def test_a_function_reads_nothing_of_what_is_on_stdin(calling: Calling) -> None:
+    done = calling("read", {}, "--yes", "--json", "-n", stdin=b"not for it\n")
+
+    assert results(done) == [("EOFError: EOF when reading a line", True)]
+
+
 @pytest.mark.fault(60)
 def test_no_function_runs_whose_arguments_are_not_as_its_schema_says(calling: Calling, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
