@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from llmcli.errors import ProviderFailed
 from llmcli.framing import Record, as_object, as_text, parse_json, parse_object
+from llmcli.providers.tool_calls import CallIds
 from llmcli.types import (
     Attachment,
     ChatRequest,
@@ -37,23 +38,30 @@ def check(request: ChatRequest) -> None:
 def conversation(messages: Sequence[Message]) -> dict[str, Json]:
     """
     The part of the request that says what was said. The API refuses messages without content; they are left out. What
-    follows a call begins with its result.
+    follows a call begins with its result. The calls of another provider may have ids that came before.
     """
     said: list[Json] = []
     calls: list[ToolCall] = []
+    sent: list[str] = []  # the ids with which they were sent
+    ids = CallIds()
     for message in messages:
         if message.role != "system":
-            said += [_result(call, result) for call, result in results_of(calls, message)]
+            results = results_of(calls, message)
+            known = [*sent, *(result.id for _, result in results[len(sent) :])]
+            said += [_result(call_id, result) for call_id, (_, result) in zip(known, results, strict=True)]
             calls = tool_calls_of(message)
-        if converted := _message(message):
+            sent = ids.calls(calls)
+        if converted := _message(message, sent):
             said.append(converted)
     return {"messages": said}
 
 
-def _message(message: Message) -> dict[str, Json] | None:
+def _message(message: Message, ids: Sequence[str]) -> dict[str, Json] | None:
+    """A message in the API's form; `ids` are those of its calls, if it has any."""
     if calls := tool_calls_of(message):
         plan: dict[str, Json] = {"tool_plan": said} if (said := plan_of(message)) else {}
-        return {"role": message.role, **plan, "tool_calls": [_call(call) for call in calls]}
+        made: list[Json] = [_call(call, call_id) for call, call_id in zip(calls, ids, strict=True)]
+        return {"role": message.role, **plan, "tool_calls": made}
     if any(isinstance(part, Attachment) for part in message.parts):
         return {"role": message.role, "content": [block for part in message.parts if (block := _block(part))]}
     thought, text = thinking_of(message), message.text
@@ -65,14 +73,14 @@ def _message(message: Message) -> dict[str, Json] | None:
     return {"role": message.role, "content": text}
 
 
-def _call(call: ToolCall) -> Json:
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+def _call(call: ToolCall, call_id: str) -> Json:
+    return {"id": call_id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
-def _result(call: ToolCall, result: ToolResult) -> Json:
+def _result(call_id: str, result: ToolResult) -> Json:
     """What failed is told as an object, because the API has no other word for it."""
     content = json.dumps({"error": result.content}, ensure_ascii=False) if result.failed else result.content
-    return {"role": "tool", "tool_call_id": call.id, "content": content}
+    return {"role": "tool", "tool_call_id": call_id, "content": content}
 
 
 def _block(part: object) -> Json:

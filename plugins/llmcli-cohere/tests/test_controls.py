@@ -107,7 +107,20 @@ def test_two_calls_of_one_id_have_each_their_own_result() -> None:
     calls = (ToolCall("x", "wx", '{"city":"Oslo"}'), ToolCall("x", "wx", '{"city":"Bern"}'))
     results = (ToolResult("x", "wx", "rain"), ToolResult("x", "wx", "sun"))
     talk = (message("user", "hello"), Message("assistant", calls), Message("tool", results))
-    assert [each["content"] for each in sent(request(*talk))["messages"][2:]] == ["rain", "sun"]
+    _, assistant, *told = sent(request(*talk))["messages"]
+    assert [each["content"] for each in told] == ["rain", "sun"]
+    assert [each["tool_call_id"] for each in told] == [call["id"] for call in assistant["tool_calls"]]
+
+
+def test_ids_that_another_provider_gave_twice_are_told_apart() -> None:
+    talk = [message("user", "hello")]
+    for said in ("rain", "sun"):
+        talk.append(Message("assistant", (ToolCall("call_1", "wx", '{"city":"Oslo"}'),)))
+        talk.append(Message("tool", (ToolResult("call_1", "wx", said),)))
+    _, first, rain, second, sun = sent(request(*talk))["messages"]
+    assert first["tool_calls"][0]["id"] == rain["tool_call_id"] == "call_1"
+    assert second["tool_calls"][0]["id"] == sun["tool_call_id"] != "call_1"
+    assert (rain["content"], sun["content"]) == ("rain", "sun")
 
 
 def test_version_1_defines_parameters_by_pythons_types() -> None:
