@@ -6,6 +6,7 @@ A turn is what somebody asks and all that comes of it, tool calls and their resu
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from llmcli.output import usage_document
@@ -137,15 +138,18 @@ def _what(part: Attachment) -> str:
 # --- as what a model is sent ----------------------------------------------------------------------
 
 
-def to_send(turns: Iterable[Turn], provider: Provider) -> tuple[Message, ...]:
+def to_send(turns: Iterable[Turn], provider: Provider, *, tools: bool) -> tuple[Message, ...]:
     """
     The messages of a conversation as this provider can take them. What only the provider understands that gave it
-    (thinking, signatures) goes back to that one alone; tool calls, results and attachments become text where they are
-    not taken. The last system prompt holds, and comes first.
+    (thinking, signatures) goes back to that one alone. Tool calls and results become text where no `tools` are offered
+    (some APIs refuse them then) or the provider has none, and attachments where they are not taken. The last system
+    prompt holds, and comes first.
     """
     turns = tuple(turns)
     system = system_prompt(turns)
-    sent = [_sent(entry, provider) for turn in turns for entry in turn if entry.message.role != "system"]
+    tools = tools and provider.capabilities.tools
+    said = (entry for turn in turns for entry in turn if entry.message.role != "system")
+    sent = [_sent(entry, provider, tools=tools) for entry in said]
     opening = (message("system", system),) if system else ()
     return (*opening, *_joined(each for each in sent if each.parts))
 
@@ -156,24 +160,25 @@ def system_prompt(turns: Iterable[Turn]) -> str:
     return said[-1] if said else ""
 
 
-def _sent(entry: Entry, provider: Provider) -> Message:
+def _sent(entry: Entry, provider: Provider, *, tools: bool) -> Message:
     own = entry.provider == provider.config.id
     role = entry.message.role
-    if role == "tool" and not provider.capabilities.tools:
+    if role == "tool" and not tools:
         role = "user"
-    return Message(role, tuple(part for each in entry.message.parts for part in _sent_part(each, provider, own=own)))
+    parts = (_sent_part(part, provider, own=own, tools=tools) for part in entry.message.parts)
+    return Message(role, tuple(chain.from_iterable(parts)))
 
 
-def _sent_part(part: Part, provider: Provider, *, own: bool) -> Iterator[Part]:
+def _sent_part(part: Part, provider: Provider, *, own: bool, tools: bool) -> Iterator[Part]:
     if isinstance(part, Thinking):
         if own:
             yield part
     elif isinstance(part, ToolCall):
-        if not provider.capabilities.tools:
+        if not tools:
             yield Text(f"[called {part.name} with {part.arguments}]")
         else:
             yield part if own else part._replace(opaque=NOTHING)
-    elif isinstance(part, ToolResult) and not provider.capabilities.tools:
+    elif isinstance(part, ToolResult) and not tools:
         yield Text(f"[{part.name} answered: {part.content}]")
     elif isinstance(part, Attachment) and not _takes(provider, part):
         yield Text(f"[{_what(part)}]")

@@ -80,18 +80,19 @@ def test_a_result_with_a_fence_in_it_does_not_leave_its_own() -> None:
 
 
 def test_the_provider_that_gave_an_answer_gets_all_of_it_back() -> None:
-    sent = to_send([TURN], provider("anthropic", tools=True, vision=True))
+    sent = to_send([TURN], provider("anthropic", tools=True, vision=True), tools=True)
     assert sent == tuple(entry.message for entry in TURN)
 
 
 def test_another_provider_gets_no_thinking_and_no_signatures() -> None:
-    sent = to_send([TURN], provider("openai", tools=True, vision=True))
+    sent = to_send([TURN], provider("openai", tools=True, vision=True), tools=True)
     assert sent[1].parts == (Text("I look."), ToolCall("call_1", "now", '{"zone": "UTC"}'))
     assert sent[2] == RAN.message
 
 
-def test_who_has_no_tools_and_no_eyes_is_told_in_words() -> None:
-    sent = to_send([TURN], provider("small"))
+@pytest.mark.parametrize(("has", "offered"), [(False, True), (True, False)])
+def test_who_has_no_tools_and_no_eyes_is_told_in_words(has: bool, offered: bool) -> None:
+    sent = to_send([TURN], provider("small", tools=has), tools=offered)
     assert [each.role for each in sent] == ["user", "assistant", "user", "assistant"]
     assert sent[0].text == "What is this? [attached: cat.png]"
     assert sent[1].text == 'I look.[called now with {"zone": "UTC"}]'
@@ -108,7 +109,7 @@ def test_who_has_no_tools_and_no_eyes_is_told_in_words() -> None:
     ],
 )
 def test_an_attachment_that_is_not_taken_is_named(part: Attachment) -> None:
-    (sent,) = to_send([(Entry(Message("user", (part,)), 1.0),)], provider("p", vision=True))
+    (sent,) = to_send([(Entry(Message("user", (part,)), 1.0),)], provider("p", vision=True), tools=False)
     assert sent.text.startswith("[attached: ")
 
 
@@ -117,12 +118,12 @@ def test_the_last_system_prompt_holds_and_comes_first() -> None:
         (Entry(message("system", "old"), 1.0), Entry(message("user", "a"), 1.0), Entry(message("assistant", "b"), 1.0)),
         (Entry(message("system", "new"), 2.0), Entry(message("user", "c"), 2.0)),
     ]
-    assert [(each.role, each.text) for each in to_send(turns, provider("p"))] == [
+    assert [(each.role, each.text) for each in to_send(turns, provider("p"), tools=False)] == [
         ("system", "new"), ("user", "a"), ("assistant", "b"), ("user", "c"),
     ]  # fmt: skip
 
 
 def test_roles_take_turns_also_where_an_answer_is_missing() -> None:
     turns = [(Entry(message("user", "a"), 1.0),), (Entry(message("user", "b"), 2.0),)]
-    (sent,) = to_send(turns, provider("p"))
+    (sent,) = to_send(turns, provider("p"), tools=False)
     assert sent.text == "a\n\nb"
