@@ -6,6 +6,7 @@ have it.
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,7 +34,8 @@ from llmcli.types import (
 from tests import tiny_model
 from tests.conftest import LLAMA_KEY
 from tests.llama_server import LlamaServer
-from tests.test_llama_server import THOUGHTS, TOOL_CALL
+from tests.program import Program
+from tests.test_llama_server import THOUGHTS, TOOL_CALL, command
 
 Reciting = Callable[[str], LlamaServer]
 
@@ -60,6 +62,15 @@ def ask(
     for _ in fold.watch(answer(provider, ChatRequest("tiny", messages or (ASKED,), **said), call)):
         pass
     return fold.reply()
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> str:
+    """A file with the server's key, as --api-key-file takes it."""
+    path = tmp_path / "key"
+    path.touch(mode=0o600)
+    path.write_text(LLAMA_KEY)
+    return str(path)
 
 
 def tokens(reply: Reply) -> int:
@@ -149,3 +160,34 @@ def test_a_schema_holds_the_model_to_it(reciting: Reciting, stream: bool) -> Non
     assert isinstance(held.pop("m"), bool)
     assert held == {}
     assert ask(server, stream=stream, schema=Schema("any", {})).message.text == '{"n": true}'
+
+
+# --- the program ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["--stream", "--no-stream"])
+def test_the_program_asks_in_the_other_api_where_an_option_says_so(
+    llmcli: Program, reciting: Reciting, key_file: str, way: str
+) -> None:
+    server, said = reciting(THOUGHTS), (way, "--json", "--option", "api=responses")
+    done = llmcli(*command(server, "llamacpp", key_file, *said))
+    assert (done.json["content"], done.json["thinking"].strip()) == ("The answer is 42.", "first I ponder.")
+    assert done.json["metadata"]["finish_reason"] == "stop"
+    shown = llmcli(*command(server, "llamacpp", key_file, *said, "--dry-run")).json
+    assert shown["url"].endswith("/v1/responses")
+    assert "api" not in shown["body"]
+
+
+def test_the_program_asks_in_the_api_that_the_configuration_names(
+    llmcli: Program, reciting: Reciting, key_file: str
+) -> None:
+    llmcli.configure('[providers.llamacpp.options]\napi = "responses"\n')
+    done = llmcli(*command(reciting(THOUGHTS), "llamacpp", key_file, "--verbose"))
+    assert (done.text, done.status) == ("The answer is 42.", 0)
+    assert "/v1/responses" in done.err
+
+
+def test_an_api_that_there_is_not_exits_2(llmcli: Program, reciting: Reciting, key_file: str) -> None:
+    done = llmcli(*command(reciting(THOUGHTS), "llamacpp", key_file, "--option", "api=telepathy"))
+    assert (done.out, done.status) == (b"", 2)
+    assert "--option api=telepathy is not one of chat, responses" in done.err

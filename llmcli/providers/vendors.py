@@ -57,10 +57,6 @@ class OpenAICompatible(OpenAI):
         """See `OpenAI.think_splitter`."""
         return ThinkTags(self.think_tags, opened=bool(self.config.own.get("think_open")))
 
-    def needs_responses(self, request: ChatRequest) -> bool:
-        """See `OpenAI.needs_responses`. Elsewhere a model's name says nothing of that."""
-        return False
-
 
 # --- OpenAI's models elsewhere --------------------------------------------------------------------
 
@@ -110,10 +106,6 @@ class Azure(OpenAI):
     def responses_url(self) -> str:
         """See `OpenAI.responses_url`. The deployment is not in this address, with either API."""
         return self._versioned("/responses", "/responses")
-
-    def needs_responses(self, request: ChatRequest) -> bool:
-        """See `OpenAI.needs_responses`. A deployment may have any name; the service says where to ask."""
-        return False
 
     def models_request(self, cursor: str | None = None) -> HttpRequest | None:
         """See `HTTPProvider.models_request`."""
