@@ -185,6 +185,13 @@ def test_a_url_is_passed_on_where_the_service_fetches_it_itself() -> None:
     assert part == Attachment("image/png", url=url, name="cat.png")
 
 
+@pytest.mark.parametrize("path", ["report.pdf", "cat", "cat.txt"])
+def test_what_does_not_look_like_a_picture_is_fetched_here(path: str) -> None:
+    (part,) = attached(f"https://pictures.example/{path}", fetching=Fetching(off=True)).parts(FAR)
+
+    assert note(part).endswith(f"fetched from https://pictures.example/{path}>")
+
+
 @pytest.mark.parametrize(
     "word",
     [

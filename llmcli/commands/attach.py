@@ -1,7 +1,7 @@
 """
 `-a`: files, stdin and URLs become attachments. Layer 3.
 
-A provider that fetches URLs itself is handed them; for any other we fetch, from where the name leads at that moment and
+A provider that fetches pictures itself is handed their URLs; anything else we fetch, from where the name leads at that moment and
 nowhere else. A script may be handed its URLs by strangers, so what only this machine can reach is refused unless the
 user says otherwise, and no redirect is followed.
 """
@@ -87,9 +87,10 @@ class Attached:
             yield part
 
     def _of_url(self, url: str, provider: Provider) -> Attachment:
-        kind = attachments.type_of_url(url)
+        kind = attachments.type_of_url(url) or ""
         name = attachments.name_of_url(url)
-        if provider.attachment_urls and kind is not None and not self._fetching.private:
+        # Some of those who fetch pictures themselves take other files by their bytes only.
+        if provider.attachment_urls and kind.startswith("image/") and not self._fetching.private:
             return Attachment(kind, url=url, name=name)
         if self._fetching.off:
             return attachments.unfetched(url)
