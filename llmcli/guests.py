@@ -274,6 +274,9 @@ _FACTS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
         "a mapping of names to ConfigKey, whose help and env are texts and whose type is one that TOML has",
         _mapping_of(ConfigKey, _is_config_key),
     ),
+    "attachments": ("a mapping of media types to numbers of bytes", _mapping_of(int)),
+    "attachment_urls": ("True or False", lambda value: isinstance(value, bool)),
+    "json_mode": ("True or False", lambda value: isinstance(value, bool)),
     "known_models": ("a tuple of texts", _texts),
     "quirks": ("a tuple of texts", _texts),
 }

@@ -62,6 +62,8 @@ BROKEN = [
     pytest.param(package("facts", provider("It", "facts", "capabilities = {'chat': True}")),
                  "has capabilities = {'chat': True}, which should be a Capabilities", None,
                  marks=pytest.mark.fault(101)),
+    pytest.param(package("kinds", provider("It", "kinds", "attachments = ('image/png',)")),
+                 "which should be a mapping of media types to numbers of bytes", None, marks=pytest.mark.fault(101)),
     pytest.param(package("keyenv", provider("It", "keyenv", "api_key = ApiKey(env=('KEY'))")),
                  "which should be an ApiKey whose env is a tuple of texts", None, marks=pytest.mark.fault(101)),
     pytest.param(package("envnumber", provider("It", "envnumber", "from llmcli.provider import ConfigKey\n"
