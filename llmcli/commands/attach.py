@@ -1,9 +1,9 @@
 """
 `-a`: files, stdin and URLs become attachments. Layer 3.
 
-A provider that fetches pictures itself is handed their URLs; anything else we fetch, from where the name leads at that moment and
-nowhere else. A script may be handed its URLs by strangers, so what only this machine can reach is refused unless the
-user says otherwise, and no redirect is followed.
+A provider that fetches pictures itself is handed their URLs. Anything else we fetch, from where the name leads at that
+moment and nowhere else. A script may be handed its URLs by strangers, so what only this machine can reach is refused
+unless the user says otherwise, and no redirect is followed.
 """
 
 import os
