@@ -4,6 +4,7 @@ calls what its options say, and answers with what it was given.
 """
 
 import json
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.program import Done, Program
+from tests.program import PATIENCE, Done, Program
 from tests.servers import DONE, Script, Server, answers, completion, delta, finish, says, stream
 from tests.terminal import talking_to
 
@@ -304,6 +305,30 @@ def test_ctrl_c_at_the_question_ends_it_all(calling: Calling) -> None:
     assert "add gave" not in done.out.decode()
 
 
+def test_ctrl_c_ends_the_program_that_a_tool_runs(calling: Calling) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(PATIENCE)
+        port = server.getsockname()[1]
+        code = f"import socket, time; s = socket.create_connection(('127.0.0.1', {port})); time.sleep(600)"
+        calling.program.configure(f"[tools.wait]\ncommand = {json.dumps([sys.executable, '-c', code])}\n")
+        words = Calling(calling.program, "wait").words("wait", {}, "--yes")
+        with talking_to(calling.program, *words) as session:
+            connection, _ = server.accept()
+            session.type("\x03")
+            assert session.ended().status == 130
+        with connection:
+            connection.settimeout(PATIENCE)
+            assert connection.recv(1) == b""
+
+
+def test_while_the_model_is_waited_for_again_there_is_a_sign_of_life(calling: Calling) -> None:
+    with talking_to(calling.program, *calling.words("add", {"a": 1}, "--yes", "--option", "delay=0.5")) as session:
+        session.until("add gave: 2")
+        screen = session.ended().out.decode()
+
+    assert "echo/echo" in screen.partition("add gave: 2")[2]
+
+
 # --- rounds ---------------------------------------------------------------------------------------
 
 
@@ -567,6 +592,19 @@ def test_a_provider_without_tools_is_told_of_them_by_text_and_that_is_said(
 
     assert (done.status, done.text) == (0, "It is 2."), done.err
     assert "own has no tools; the model is told of them by text" in done.err
+
+
+def test_the_calls_of_a_model_without_tools_are_shown_too_where_nothing_runs(
+    llmcli: Program, serve: Serve, definitions: str
+) -> None:
+    server = serve(says('TOOL_CALL: add\nARGUMENTS: {"a": 1}'))
+    llmcli.configure(BY_TEXT.format(url=server.url, way="text"))
+
+    document = llmcli("chat", "-n", "-m", "small", "--tool-defs", definitions, "--json", "hi").json
+
+    (call,) = document["tool_calls"]
+    assert call["function"] == {"name": "add", "arguments": '{"a": 1}'}
+    assert (document["content"], document["metadata"]["finish_reason"]) == ("", "tool_calls")
 
 
 def test_an_unknown_way_to_tell_of_tools_is_said(llmcli: Program, tools: str) -> None:

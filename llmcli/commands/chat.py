@@ -385,17 +385,18 @@ def _ask(
         raw=arguments.raw, color=world.color(color, world.stdout), width=max(20, world.columns()),
         live=not arguments.verbose,
     )  # fmt: skip
-    before = [sink.flush]
+    before, after = [sink.flush], list[Callable[[], None]]()  # others write to the terminal
     with ExitStack() as stack:
         asked, reply = _answered(job, request, call), fold.reply
         if tools is not None:
-            asked, reply = _in_rounds(job, request, call, fold, tools, arguments.max_tool_rounds, before)
+            asked, reply = _in_rounds(job, request, call, fold, tools, arguments.max_tool_rounds, before, after)
         seen = fold.watch(_watched(stack.enter_context(closing(asked))))
         place: Place = sink
         if not world.quiet and world.is_tty(world.stderr) and not arguments.verbose:
             signals.care()  # for the line that the spinner stands on
             spinner = stack.enter_context(progress.Spinner(world, job.name))
             before.insert(0, spinner.stop)
+            after.append(spinner.again)
             if arguments.output is None:
                 place = progress.AfterSpinner(sink, spinner)
         if _shows_thinking(arguments, form, world):
@@ -421,16 +422,19 @@ def _answered(job: _Job, request: ChatRequest, call: Call) -> Asked:
 
 def _in_rounds(
     job: _Job, request: ChatRequest, call: Call, fold: Fold, tools: "Chosen", most: int,
-    before: Sequence[Callable[[], None]],
+    before: Sequence[Callable[[], None]], after: Sequence[Callable[[], None]],
 ) -> tuple[Asked, Callable[[], Reply]]:  # fmt: skip
     """The events of all rounds of an answer, and what tells the last reply once they are over."""
     from llmcli.commands.rounds import rounds
 
     replies: list[Reply] = []
     total = call.timeouts.total
-    run = tools.runner(left=lambda: None if total is None else call.started + total - time.monotonic(), before=before)
+
+    def left() -> float | None:
+        return None if total is None else call.started + total - time.monotonic()
 
     def told() -> Asked:
+        run = tools.runner(left=left, before=before, after=after)
         replies.append((yield from rounds(_asker(job, request, call), request.messages, run, most)))
 
     return told(), lambda: fold.reply()._replace(message=replies[-1].message)

@@ -33,6 +33,13 @@ class Spinner:
         self._thread.start()
         return self
 
+    def again(self) -> None:
+        """Begin anew, when there is something else to wait for."""
+        self.stop()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._turn, daemon=True)
+        self._thread.start()
+
     def __exit__(self, *exc: object) -> None:
         self.stop()
 

@@ -88,16 +88,23 @@ class Chosen:
         self._permission = permission
         self._world = world
 
-    def runner(self, *, left: Callable[[], float | None], before: Sequence[Callable[[], None]]) -> Run:
+    def runner(
+        self, *, left: Callable[[], float | None], before: Sequence[Callable[[], None]],
+        after: Sequence[Callable[[], None]],
+    ) -> Run:  # fmt: skip
         """
         What runs the calls of one answer, one after another. `left` says how many seconds there are for all that is
-        still to do; `before` is called first: what is on its way to the same terminal comes before our lines.
+        still to do; `before` is called first, for what is on its way to the same terminal comes before our lines, and
+        `after` when the model is waited for again.
         """
 
         def run(calls: tuple[ToolCall, ...]) -> tuple[ToolResult, ...]:
             for step in before:
                 step()
-            return tuple(self._told(self._result(call, left())) for call in calls)
+            results = tuple(self._told(self._result(call, left())) for call in calls)
+            for step in after:
+                step()
+            return results
 
         return run
 
