@@ -15,6 +15,7 @@ from llmcli.framing import Record
 from llmcli.providers.openai import OpenAI
 from llmcli.providers.vendors import Azure, LlamaCpp, LMStudio
 from llmcli.testing import Subject, run
+from llmcli.testing import body as as_json
 from llmcli.types import (
     Attachment,
     ChatRequest,
@@ -100,7 +101,7 @@ def test_settings_have_the_names_of_this_api() -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("stop", ("x",)), ("seed", 0)])
-def test_what_this_api_does_not_have_is_refused(name: str, value: object) -> None:
+def test_what_this_api_does_not_have_is_refused(name: str, value: Any) -> None:
     with pytest.raises(RequestRejected, match=f"has no {name}"):
         OPENAI.check(request(**{name: value}))
     with pytest.raises(RequestRejected, match=f"has no {name}"):
@@ -324,7 +325,7 @@ MIXED = (
         response=wire.response([SECRET, wire.message("Hé\u2028!"), wire.call(1, "now", '{"tz":"Oslo"}')]),
     ),
 )
-MIXED_EVENTS = [
+MIXED_EVENTS: list[Event] = [
     Metadata({"model": wire.MODEL, "id": "resp_1"}),
     ThinkingDelta("hm"),
     ThinkingEnd({ORIGIN: SECRET}),
@@ -364,7 +365,7 @@ def test_what_is_read_goes_back_as_it_was() -> None:
 
 def test_an_answer_that_is_told_whole_says_the_same() -> None:
     document = wire.response([SECRET, wire.message("Hé"), wire.call(1, "now", "{}")])
-    events = whole(wire.body(document))
+    events = whole(as_json(document))
     assert folded(events) == (Thinking("hm", {ORIGIN: SECRET}), Text("Hé"), ToolCall("call_1", "now", "{}"))
     assert (finish(events), usage(events)) == (Finish("tool_calls", "completed"), wire.COUNTED)
 
@@ -414,6 +415,17 @@ def test_items_that_were_told_in_pieces_are_not_told_again_at_the_end() -> None:
     assert folded(events) == (Text("Hi"),)
 
 
+@pytest.mark.parametrize("item_id", ["msg_1", "msg_2"])
+def test_an_item_that_is_left_out_at_the_end_does_not_shift_the_others(item_id: str) -> None:
+    """A gateway that keeps the reasoning to itself, and may number the items anew."""
+    events = streamed(
+        *wire.told(0, wire.reasoning("hm", secret=""))[:-1],
+        *wire.told(1, wire.message("Hi"), ("Hi",))[:-1],
+        wire.event("response.completed", response=wire.response([{**wire.message("Hi"), "id": item_id}])),
+    )
+    assert folded(events) == (Thinking("hm"), Text("Hi"))
+
+
 def test_each_piece_of_reasoning_is_a_part_of_its_own() -> None:
     """Open models tell theirs, and have nothing to be sent back."""
     pieces = [{"type": "reasoning", "id": f"rs_{number}", "content": [{"text": f"hm{number}"}]} for number in (1, 2)]
@@ -424,12 +436,12 @@ def test_each_piece_of_reasoning_is_a_part_of_its_own() -> None:
 def test_reasoning_always_has_a_summary_when_it_goes_back() -> None:
     """6.5: an empty one, too."""
     item = {"type": "reasoning", "id": "rs_1", "encrypted_content": "s", "content": None, "status": None}
-    back = sent_items(Message("assistant", folded(whole(wire.body(wire.response([item, wire.message("Hi")]))))))
+    back = sent_items(Message("assistant", folded(whole(as_json(wire.response([item, wire.message("Hi")]))))))
     assert back[0] == {"type": "reasoning", "id": "rs_1", "encrypted_content": "s", "summary": []}
 
 
 def test_a_call_of_nothing_is_not_valid() -> None:
-    assert not calls(whole(wire.body(wire.response([wire.call(1, "", "{}")]))))[0].valid
+    assert not calls(whole(as_json(wire.response([wire.call(1, "", "{}")]))))[0].valid
 
 
 def test_ids_that_are_made_anew_for_every_event_do_no_harm() -> None:
@@ -463,7 +475,7 @@ def test_a_call_without_an_id_gets_one_and_no_two_have_the_same() -> None:
     items = [{**wire.call(1, "now", "{}"), "call_id": call_id} for call_id in ("", "x", "x")]
     for number, item in enumerate(items):
         item["id"] = f"fc_{number}"
-    found = calls(whole(wire.body(wire.response(items))))
+    found = calls(whole(as_json(wire.response(items))))
     assert len({call.id for call in found}) == 3
     assert all(call.id for call in found)
 
@@ -471,7 +483,7 @@ def test_a_call_without_an_id_gets_one_and_no_two_have_the_same() -> None:
 def test_arguments_that_are_an_object_are_its_text() -> None:
     """P30, as in the other API."""
     item = {**wire.call(1, "now", ""), "arguments": {"tz": "Öst"}}
-    assert calls(whole(wire.body(wire.response([item]))))[0].arguments == '{"tz": "Öst"}'
+    assert calls(whole(as_json(wire.response([item]))))[0].arguments == '{"tz": "Öst"}'
 
 
 def test_a_refusal_is_shown_as_text() -> None:
@@ -483,7 +495,7 @@ def test_a_refusal_is_shown_as_text() -> None:
         wire.event("response.output_item.done", output_index=0, item=item),
         wire.event("response.completed", response=wire.response([item])),
     )
-    for events in (streamed(*pieces), whole(wire.body(wire.response([item])))):
+    for events in (streamed(*pieces), whole(as_json(wire.response([item])))):
         assert (text(events), metadata(events)["refusal"]) == ("I can't.", "I can't.")
 
 
@@ -494,7 +506,7 @@ def test_the_sources_of_a_text_are_kept() -> None:
     first, *rest = wire.told(0, item, ("Hi",))
     added = wire.event("response.output_text.annotation.added", output_index=0, annotation=note)
     end = wire.event("response.completed", response=wire.response([item]))
-    for events in (streamed(first, added, *rest, end), whole(wire.body(wire.response([item])))):
+    for events in (streamed(first, added, *rest, end), whole(as_json(wire.response([item])))):
         assert metadata(events)["annotations"] == [note]
 
 
@@ -519,7 +531,7 @@ def test_what_is_not_known_is_passed_over() -> None:
 @pytest.mark.parametrize("reason", ["max_messages", "steered", None])
 def test_other_ways_to_end_early_are_not_a_stop(reason: str | None) -> None:
     details = {"reason": reason} if reason else None
-    events = whole(wire.body(wire.response([wire.message("Hi")], "incomplete", incomplete_details=details)))
+    events = whole(as_json(wire.response([wire.message("Hi")], "incomplete", incomplete_details=details)))
     assert finish(events) == Finish("other", reason or "incomplete")
 
 
@@ -566,12 +578,12 @@ def test_an_error_in_a_stream_is_an_error(record: bytes, error: type[LlmError]) 
 )
 def test_what_is_no_answer_is_a_failure(document: Any, says: str) -> None:
     with pytest.raises(ProviderFailed, match=says):
-        whole(wire.body(document))
+        whole(as_json(document))
 
 
 def test_a_server_that_tells_little_is_understood() -> None:
     """P60: only the items are certain."""
-    events = whole(wire.body({"output": [{"type": "message", "content": [{"text": "Hi"}]}, None]}))
+    events = whole(as_json({"output": [{"type": "message", "content": [{"text": "Hi"}]}, None]}))
     assert (text(events), thinking(events), usage(events)) == ("Hi", "", None)
     assert events[-1] == Finish("stop", "completed")
-    assert isinstance(usage(whole(wire.body({"output": [], "usage": {"input_tokens": 1}}))), Usage)
+    assert isinstance(usage(whole(as_json({"output": [], "usage": {"input_tokens": 1}}))), Usage)

@@ -39,7 +39,6 @@ from llmcli.types import (
     ToolCall,
     ToolCallDelta,
     ToolResult,
-    Usage,
 )
 
 JsonObject = dict[str, Json]
@@ -194,11 +193,10 @@ class ResponsesReader(Reader):
         self._metadata: JsonObject = {}
         self._items: dict[object, _Item] = {}
         self._told: set[str] = set()  # the ids of the items that are complete
-        self._thinking: _Item | None = None  # whose thinking is being told
+        self._thinking = False
         self._call_ids: set[str] = set()
         self._refusal = ""
         self._annotations: list[Json] = []
-        self._usage: Usage | None = None
 
     def feed(self, record: Record) -> Iterator[Event]:
         """See `Reader.feed`."""
@@ -324,7 +322,7 @@ class ResponsesReader(Reader):
             events += self._thought(item, "\n\n".join(as_text(part.get("text")) for part in parts))
         if item.told.get("encrypted_content"):
             kept = {name: value for name, value in item.told.items() if name not in ("content", "status")}
-            self._thinking = None
+            self._thinking = False
             events.append(ThinkingEnd({self._origin: {"summary": [], **kept}}))
         else:
             events += self._stop_thinking()
@@ -356,12 +354,12 @@ class ResponsesReader(Reader):
         if not text:
             return []
         item.text += text
-        self._thinking = item
+        self._thinking = True
         return [ThinkingDelta(text)]
 
     def _stop_thinking(self) -> Iterator[Event]:
-        if self._thinking is not None:
-            self._thinking = None
+        if self._thinking:
+            self._thinking = False
             yield ThinkingEnd()
 
     # --- around the items ---
@@ -379,9 +377,9 @@ class ResponsesReader(Reader):
         """All that is left to tell, when the response has ended in this way."""
         ending = _ending(response, as_text(response.get("status")) or status)
         events = self._describe(response)
-        for place, told in enumerate(_objects(response.get("output"))):
-            item = self._items.get(place) or self._items.get(as_text(told.get("id")))
-            events += self._finished(item or _Item(told), told)
+        in_pieces = [*self._items.values()]
+        for told in _objects(response.get("output")):
+            events += self._finished(_taken(in_pieces, told), told)
         for item in self._items.values():
             events += self._finished(item, {})
         events += self._stop_thinking()
@@ -422,6 +420,19 @@ def _ending(response: JsonObject, status: str) -> _Ending:
         return _Ending(_CUT.get(reason, "other"), reason or status)
     raise_error_in(response)
     raise ProviderFailed(f"the response has the status {status}, and no explanation")
+
+
+def _taken(in_pieces: list[_Item], told: JsonObject) -> _Item:
+    """
+    What was told in pieces of an item that is told whole: by its id, else the first of its kind, because some servers
+    make new ids and leave items out. It is taken off the list.
+    """
+    same = [item for item in in_pieces if told.get("id") and item.told.get("id") == told["id"]]
+    same = same or [item for item in in_pieces if item.kind == told.get("type")]
+    if not same:
+        return _Item(told)
+    in_pieces.remove(same[0])
+    return same[0]
 
 
 def _objects(value: Json) -> list[JsonObject]:
