@@ -111,8 +111,8 @@ _CHAT_EPILOG = epilog(
     'llmcli chat -m echo "hello, world"',
     'git diff | llmcli chat -m anthropic "write a commit message"',
     'for f in *.txt; do llmcli chat -n -m ollama -f "$f" -- "$question" || echo "$? $f" >> failed; done',
-    statuses="Exit status 0 means that the whole answer was written; `llmcli --help` lists the others, docs/exit-status.md "
-    "explains them. `--option fail=429` and its kin make -m echo fail, to try a script's error handling.",
+    statuses="Exit status 0 means that the whole answer was written; `llmcli --help` lists the others. "
+    "`--option fail=429` and its kin make -m echo fail, to try a script's error handling.",
 )
 _REPEATABLE = frozenset({"prompt", "file", "stop", "option", "fallback", "tool", "allow_tool"})
 
@@ -172,7 +172,7 @@ def command_line(first: str | None = None, columns: int = 80) -> typer.Typer:
             "llmcli health",
             "llmcli providers login openai && llmcli providers use openai",
             statuses="Exit statuses: 0 ok, 2 usage, 3 configuration, 4 key, 5 rejected, 6 busy, 7 network, 8 provider, 9 quota, "
-            "10 incomplete, 11 output, 12 finished early (--strict), 13 form; docs/exit-status.md explains them.",
+            "10 incomplete, 11 output, 12 finished early (--strict), 13 form.",
         ),
         rich_markup_mode=None,
         add_completion=False,
@@ -250,11 +250,14 @@ def _usage_error(exc: typer.TyperException) -> UsageError:
     text = exc.format_message() if hasattr(exc, "format_message") else str(exc)
     context = getattr(exc, "ctx", None)
     command = context.command_path if context else "llmcli"
-    hint = f"see `{command} --help`"
-    if option := getattr(exc, "option_name", None):
+    hint = (
+        "`llmcli models list PROVIDER` lists those of one" if command == "llmcli models" else f"see `{command} --help`"
+    )
+    option = getattr(exc, "option_name", None)
+    if option and hasattr(exc, "possibilities"):  # an option that there is not
         from llmcli.config import nearest
 
-        near = nearest(option, exc.possibilities or ())  # type: ignore[attr-defined]  # of NoSuchOption
+        near = nearest(option, exc.possibilities or ())
         text = f"no such option: {option}" + (f"; did you mean {near}?" if near else "")
         if command == "llmcli chat":
             hint = 'a prompt that begins with `-` is written after `--`: llmcli chat -- "$prompt"'

@@ -43,7 +43,7 @@ def add_to(app: typer.Typer, first: str | None) -> None:
 def _with_parent(ctx: typer.Context, **said: Any) -> dict[str, Any]:
     """What was said before the subcommand (`models --json list`) holds as if it had been said behind it."""
     above = ctx.parent.params if ctx.parent else {}
-    return {name: value or above.get(name, value) for name, value in said.items()}
+    return {name: above.get(name, value) if value is None or value is False else value for name, value in said.items()}
 
 
 # --- models ---------------------------------------------------------------------------------------
@@ -248,10 +248,8 @@ def providers_login(
     """Give a provider its key. Typed unseen, from stdin, a file or a command; it is tried, and kept if it is accepted."""
     from llmcli.commands import login as command
 
-    command.run(
-        command.Arguments(id, key_file, key_command, keyring=keyring, test=test, config=config, no_config=no_config),
-        ctx.obj,
-    )
+    said = _with_parent(ctx, config=config, no_config=no_config)
+    command.run(command.Arguments(id, key_file, key_command, keyring=keyring, test=test, **said), ctx.obj)
 
 
 @providers_app.command("logout", cls=Command, epilog=epilog(
@@ -261,7 +259,7 @@ def providers_logout(ctx: typer.Context, provider: _Id, config: Config = None, n
     """Forget the key that `login` has kept."""
     from llmcli.commands import kept_key as command
 
-    command.logout(provider, ctx.obj, config=config, no_config=no_config)
+    command.logout(provider, ctx.obj, **_with_parent(ctx, config=config, no_config=no_config))
 
 
 @providers_app.command("use", cls=Command, epilog=epilog(
@@ -275,7 +273,7 @@ def providers_use(
     """Choose what is asked when no model is named."""
     from llmcli.commands import choose as command
 
-    command.use(model, ctx.obj, config=config, no_config=no_config)
+    command.use(model, ctx.obj, **_with_parent(ctx, config=config, no_config=no_config))
 
 
 class _Add(Command):
@@ -317,7 +315,8 @@ def providers_add(
     """Add a provider, by flags or by questions."""
     from llmcli.commands import add_provider as command
 
-    command.run(command.Arguments(**{**ctx.params, "set": set or ()}), ctx.obj)
+    said = _with_parent(ctx, config=config, no_config=no_config)
+    command.run(command.Arguments(**{**ctx.params, **said, "set": set or ()}), ctx.obj)
 
 
 @providers_app.command("remove", cls=Command, epilog=epilog(
@@ -327,7 +326,7 @@ def providers_remove(ctx: typer.Context, provider: _Id, config: Config = None, n
     """Undo `add`. The file of the provider goes, and the default if it was that."""
     from llmcli.commands import choose as command
 
-    command.remove(provider, ctx.obj, config=config, no_config=no_config)
+    command.remove(provider, ctx.obj, **_with_parent(ctx, config=config, no_config=no_config))
 
 
 @providers_app.command("read", cls=Command, epilog=epilog(

@@ -167,11 +167,11 @@ def _files(directory: str | None, file: str | None) -> Iterator[tuple[str, str |
         yield file, None
     if directory is None:
         return
-    if file is None and os.path.exists(f"{directory}/config.toml"):
+    if file is None and is_there(f"{directory}/config.toml"):
         yield f"{directory}/config.toml", None
     for path in _toml_files(f"{directory}/providers.d"):
-        yield path, os.path.basename(path).removesuffix(".toml")
-    if os.path.exists(f"{directory}/state.toml"):
+        yield path, os.path.basename(path).removesuffix(".toml") if path.endswith(".toml") else None
+    if is_there(f"{directory}/state.toml"):
         yield f"{directory}/state.toml", None
 
 
@@ -183,9 +183,22 @@ def _document(path: str) -> Table:
     return document
 
 
+def is_there(path: str) -> bool:
+    """Whether a file is there. One in a folder that nobody may look into is, so that reading it says why it cannot."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def _toml_files(directory: str) -> list[str]:
     try:
         return sorted(f"{directory}/{name}" for name in os.listdir(directory) if name.endswith(".toml"))
+    except PermissionError:
+        return [directory]  # reading it says why that cannot be
     except OSError:
         return []
 
@@ -198,7 +211,8 @@ def read_toml(path: str) -> dict[str, Any]:
         with open(path, "rb") as file:
             return tomllib.load(file)
     except OSError as exc:
-        raise ConfigurationError(f"cannot read {path}: {exc.strerror}") from exc
+        hint = "--no-config goes on without any" if isinstance(exc, PermissionError) else None
+        raise ConfigurationError(f"cannot read {path}: {exc.strerror}", hint=hint) from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as exc:
         hint = "mend it; --no-config goes on without any"
         raise ConfigurationError(f"{path} is not valid TOML: {exc}", hint=hint) from exc

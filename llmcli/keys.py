@@ -13,13 +13,15 @@ import subprocess
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from llmcli.config import ProviderSetup
+from llmcli.config import ProviderSetup, is_there
 from llmcli.errors import AuthenticationFailed, ConfigurationError, UsageError
 from llmcli.provider import ApiKey
 
 _LONGEST = 64 * 1024  # bytes of a key file; a key of a service account is some thousands
 _COMMAND_SECONDS = 30
 _KEYRING_SERVICE = "llmcli"
+_FIRST_LINE = "of several lines `sh -c '... | head -n 1'` prints the first"
+_NO_SHELL = "no shell runs it; `sh -c '...'` would"
 
 
 class Secret(NamedTuple):
@@ -65,22 +67,23 @@ def sources(
         found.append(Source("file", os.path.expanduser(setup.api_key["file"]), True))
     if directory is not None:
         path = kept_file(directory, setup.config.id)
-        found.append(Source("file", path, os.path.exists(path)))
+        found.append(Source("file", path, is_there(path)))
     return found
 
 
 def find_key(
     setup: ProviderSetup, declared: ApiKey, cls_id: str, env: Mapping[str, str], directory: str | None,
-    key_file: str | None = None,
+    key_file: str | None = None, seconds: float = _COMMAND_SECONDS,
 ) -> Secret | None:  # fmt: skip
     """
-    The provider's key, from the first of its sources that has one; `None` when there is none and none is needed.
+    The provider's key, from the first of its sources that has one; `None` when there is none and none is needed. A
+    command that prints it may take so many `seconds`.
 
     Raises `AuthenticationFailed` naming the source, never the key.
     """
     for source in sources(setup, declared, cls_id, env, directory, key_file):
         if source.present is not False:
-            return checked(_taken(source, env, setup.config.id), declared)
+            return checked(_taken(source, env, setup.config.id, seconds), declared)
     if declared.required:
         names = variables(setup, declared, cls_id)
         missing = " or ".join(names) or f"api_key under [providers.{setup.config.id}]"
@@ -101,7 +104,7 @@ def variables(setup: ProviderSetup, declared: ApiKey, cls_id: str) -> tuple[str,
     return declared.env if setup.config.id == cls_id else ()
 
 
-def _taken(source: Source, env: Mapping[str, str], provider_id: str) -> Secret:
+def _taken(source: Source, env: Mapping[str, str], provider_id: str, seconds: float) -> Secret:
     match source.kind:
         case "flag":
             return Secret(read_key_file(source.name), f"--api-key-file {source.name}", source.name)
@@ -110,7 +113,7 @@ def _taken(source: Source, env: Mapping[str, str], provider_id: str) -> Secret:
                 raise AuthenticationFailed(f"{source.name} is set but empty", provider=provider_id)
             return Secret(env[source.name], source.name)
         case "command":
-            return Secret(run_key_command(source.name), "api_key.command")
+            return Secret(run_key_command(source.name, seconds), "api_key.command")
         case "keyring":
             return Secret(_from_keyring(source.name), "the keyring")
     return Secret(read_key_file(source.name), source.name, source.name)
@@ -128,7 +131,10 @@ def checked(secret: Secret, declared: ApiKey) -> Secret:
     if not value:
         raise AuthenticationFailed(f"the key from {secret.source} is empty")
     if not re.fullmatch(r"[\x21-\x7e]+", value):
-        raise AuthenticationFailed(f"the key from {secret.source} holds blanks, control or non-ASCII characters")
+        hint = _FIRST_LINE if "command" in secret.source and "\n" in value else None
+        raise AuthenticationFailed(
+            f"the key from {secret.source} holds blanks, control or non-ASCII characters", hint=hint
+        )
     return secret._replace(value=value)
 
 
@@ -158,17 +164,20 @@ def read_key_file(path: str) -> str:
         raise AuthenticationFailed(f"cannot read the key file {path}: {reason}") from None
 
 
-def run_key_command(command: str) -> str:
+def run_key_command(command: str, seconds: float = _COMMAND_SECONDS) -> str:
     """What a key command prints; no shell runs it. Raises `AuthenticationFailed` when it fails."""
     if not command.strip():
         raise AuthenticationFailed("api_key.command is empty")
     try:
         done = subprocess.run(
-            shlex.split(command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_COMMAND_SECONDS,
+            shlex.split(command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds,
             check=False,
         )  # fmt: skip
-    except (OSError, ValueError, subprocess.TimeoutExpired) as exc:
-        raise AuthenticationFailed(f"the key command failed: {type(exc).__name__}: {command.split()[0]}") from None
+    except ValueError:
+        raise AuthenticationFailed("the key command has a quote without its other half", hint=_NO_SHELL) from None
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        failed = f"the key command failed: {type(exc).__name__}: {command.split()[0]}"
+        raise AuthenticationFailed(failed, hint=_NO_SHELL) from None
     if done.returncode != 0:
         said = f": {done.stderr.strip()[:200]}" if done.stderr.strip() else ""
         raise AuthenticationFailed(f"the key command exited with {done.returncode}{said}")
@@ -194,7 +203,10 @@ def forget_in_keyring(provider_id: str) -> None:
 
 
 def _from_keyring(provider_id: str) -> str:
-    key: str | None = _with_keyring(lambda keyring: keyring.get_password(_KEYRING_SERVICE, provider_id))
+    try:
+        key: str | None = _with_keyring(lambda keyring: keyring.get_password(_KEYRING_SERVICE, provider_id))
+    except ConfigurationError as exc:  # here it is the key that is missing
+        raise AuthenticationFailed(exc.message, hint=exc.hint, provider=provider_id) from exc
     if key is None:
         raise AuthenticationFailed(
             f"the keyring holds no key for {provider_id}", hint=f"`llmcli providers login {provider_id} --keyring`"
@@ -206,14 +218,13 @@ def _with_keyring(act: Callable[[Any], Any]) -> Any:
     """The library is imported only where a table says that a key is in the keyring: that takes longer than a start."""
     try:
         import keyring
-        from keyring.errors import KeyringError
     except ImportError:
         raise ConfigurationError(
             "the keyring needs the library `keyring`, which is not installed", hint="install llmcli[keyring]"
         ) from None
     try:
         return act(keyring)
-    except KeyringError as exc:
+    except Exception as exc:  # a stranger's code speaks to it
         raise ConfigurationError(f"the keyring does not answer: {exc or type(exc).__name__}") from exc
 
 

@@ -208,6 +208,7 @@ def resolve(name: str | None, provider: str | None, config: Config) -> Target:
     """
     if provider is not None:
         return Target(provider, name)
+    wanted = name
     if name is None:
         name = config.default
     if name is None:
@@ -215,6 +216,7 @@ def resolve(name: str | None, provider: str | None, config: Config) -> Target:
             "no model is chosen: neither -m nor LLMCLI_MODEL nor `default` in config.toml",
             hint='try `llmcli chat -m echo "hi"`; `export LLMCLI_MODEL=openai` chooses one of `llmcli providers`',
         )
+    said = "the default " if wanted is None else ""
     name = config.aliases.get(name, name)
     head, slash, model = name.partition("/")
     if head in BUILT_IN or head in in_files(config) or _claims(head):
@@ -223,7 +225,9 @@ def resolve(name: str | None, provider: str | None, config: Config) -> Target:
     if slash or config.default in (None, name):
         near = _nearest(head, config, *config.aliases)
         raise ConfigurationError(
-            f"{head!r} is no known provider in {name!r}" if slash else f"{name!r} is no known provider or alias",
+            f"{head!r} is no known provider in {said}{name!r}"
+            if slash
+            else f"{said}{name!r} is no known provider or alias",
             hint=f"did you mean {near}{slash}{model}?" if near else _NAMING,
         )
     return Target(resolve(config.default, None, config._replace(default=None)).provider, name)

@@ -77,6 +77,16 @@ class Session:
         """Make the terminal another size, which the program is told by SIGWINCH."""
         termios.tcsetwinsize(self._ours, (lines, columns))
 
+    def show_typing(self) -> None:
+        """Have the terminal show what is typed."""
+        mode = termios.tcgetattr(self._ours)
+        mode[3] |= termios.ECHO
+        termios.tcsetattr(self._ours, termios.TCSANOW, mode)
+
+    def send(self, number: int) -> None:
+        """Send the program a signal."""
+        self._process.send_signal(number)
+
     @property
     def echoes(self) -> bool:
         """Whether what is typed is shown."""

@@ -2,12 +2,15 @@
 
 import os
 import subprocess
+import threading
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llmcli import stored
 from tests.program import Program
 from tests.shell import AS_ANYBODY, Shell
 
@@ -178,6 +181,7 @@ def test_aliases_are_listed_and_forgotten(llmcli: Program) -> None:
         (["a"], 2, "llmcli models alias a PROVIDER/MODEL"),
         (["nobody", "--remove"], 3, "there is no alias 'nobody'"),
         (["mine", "--remove"], 2, "stands in config.toml"),
+        (["--remove"], 2, "which name is to be forgotten?"),
     ],
 )
 def test_an_alias_that_cannot_be_is_refused(llmcli: Program, args: list[str], status: int, says: str) -> None:
@@ -237,3 +241,88 @@ def test_what_was_not_added_cannot_be_removed(llmcli: Program, name: str, status
     assert done.status == status
     assert says in done.err
     assert state_of(llmcli) == {"default": "echo"}
+
+
+def test_its_key_goes_with_a_provider(llmcli: Program) -> None:
+    """It is for the address that the table says; another provider of that name may be anywhere."""
+    llmcli("providers", "add", "work", "--base-url", "http://localhost:9/v1")
+    llmcli("providers", "login", "work", "--no-test", stdin=b"sk-of-the-old-address")
+
+    done = llmcli("providers", "remove", "work")
+
+    assert f"removed {llmcli.config}/keys/work\n" in done.text
+    assert not (llmcli.config / "keys" / "work").exists()
+
+
+@pytest.mark.parametrize(("url", "kept"), [("http://localhost:9/v2", True), ("http://localhost:8/v1", False)])
+def test_a_key_does_not_go_to_the_new_address_of_a_provider(llmcli: Program, url: str, kept: bool) -> None:
+    llmcli("providers", "add", "work", "--base-url", "http://localhost:9/v1")
+    llmcli("providers", "login", "work", "--no-test", stdin=b"sk-of-the-old-address")
+
+    done = llmcli("providers", "add", "work", "--base-url", url, "--replace")
+
+    assert done.status == 0
+    assert (llmcli.config / "keys" / "work").exists() is kept
+    assert ("removed" in done.text) is not kept
+
+
+@pytest.mark.parametrize("name", ["", "echo/"])
+def test_a_variable_that_is_not_set_names_no_model(llmcli: Program, name: str) -> None:
+    done = llmcli("providers", "use", name)
+
+    assert done.status in (2, 3)
+    assert not (llmcli.config / "state.toml").exists()
+
+
+def test_a_default_that_means_nothing_any_more_is_said_to_be_the_default(llmcli: Program) -> None:
+    llmcli.configure('default = "gone/x"')
+
+    assert "'gone' is no known provider in the default 'gone/x'" in llmcli("chat", "-n", "hi").err
+
+
+@pytest.mark.parametrize("command", ["providers use echo", "models alias a echo", "providers remove work"])
+def test_a_file_of_state_that_says_nonsense_is_no_reason_to_crash(llmcli: Program, command: str) -> None:
+    llmcli("providers", "add", "work", "--base-url", "http://localhost:9/v1")
+    (llmcli.config / "state.toml").write_text("default = 3\naliases = 3\n")
+
+    done = llmcli(*command.split(), "--no-config")
+
+    assert done.status == 3
+    assert "default should be text" in done.err
+    assert (llmcli.config / "providers.d" / "work.toml").exists()
+
+
+def test_what_is_said_before_a_subcommand_holds_for_it(llmcli: Program) -> None:
+    assert llmcli("providers", "--config", "/nonexistent", "use", "echo").status == 3
+    assert not (llmcli.config / "state.toml").exists()
+
+
+def test_who_reads_a_file_while_it_is_written_sees_one_state_or_the_other(tmp_path: Path) -> None:
+    path = str(tmp_path / "state.toml")
+    states = [stored.as_toml({"aliases": {f"name{number}": letter * 200 for number in range(200)}}) for letter in "ab"]
+    stored.write_whole(path, states[0])
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            for state in states:
+                stored.write_whole(path, state)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        seen = {Path(path).read_bytes() for _ in range(500)}
+    finally:
+        stop.set()
+        writer.join()
+    assert seen <= set(states)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["state.toml"]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "state.toml").mkdir()  # which no file can take the place of
+
+    with pytest.raises(OSError):
+        stored.write_whole(str(tmp_path / "state.toml"), b"x")
+
+    assert [entry.name for entry in tmp_path.iterdir()] == ["state.toml"]

@@ -18,6 +18,7 @@ from llmcli.providers.openai import OpenAI
 from llmcli.providers.vendors import Azure, OpenAICompatible
 from llmcli.types import Timeouts
 from tests.program import Program
+from tests.shell import AS_ANYBODY, Shell
 
 # --- files ----------------------------------------------------------------------------------------
 
@@ -241,3 +242,15 @@ def test_who_wants_to_go_on_without_a_corrupt_file_is_told_of_it(folder: Path) -
         f"{folder}/config.toml: default should be text, not a number"
     ]
     assert "second" in config.providers  # what other files say is there
+
+
+def test_a_folder_that_nobody_may_look_into_is_no_empty_one(sh: Shell) -> None:
+    sh.program.configure('default = "echo"')
+    (sh.program.config / "providers.d").mkdir()
+    for folder in (sh.program.config / "providers.d", sh.program.config):
+        folder.chmod(0)
+        done = sh(f"{AS_ANYBODY} llmcli chat -n -m echo hi")
+        folder.chmod(0o700)
+        assert done.status == 3
+        assert "Permission denied" in done.err
+        assert "--no-config goes on without any" in done.err

@@ -188,3 +188,17 @@ def test_a_chat_that_names_its_model_looks_for_nothing(llmcli: Program, serve: S
     assert llmcli("chat", "-n", "-m", "echo", "hi", env=env).status == 0
     assert llmcli("chat", "-n", "hi", env={**env, "LLMCLI_MODEL": "echo"}).status == 0
     assert server.accepted == 0
+
+
+def test_who_has_set_something_up_is_told_to_choose_it(llmcli: Program) -> None:
+    llmcli("providers", "add", "work", "--base-url", "http://127.0.0.1:1/v1", "--default-model", "m")
+    done = llmcli("chat", "-n", "hi")
+    assert done.status == 3
+    assert "there is no default; set up: work" in done.err
+    assert "`llmcli providers use work` makes one the default" in done.err
+
+
+def test_a_key_that_is_kept_counts_as_set_up(llmcli: Program) -> None:
+    llmcli("providers", "login", "openai", "--no-test", stdin=b"sk-kept-0123456789")
+
+    assert "set up: openai" in llmcli("chat", "-n", "hi").err

@@ -302,7 +302,8 @@ def test_a_configuration_that_may_not_be_read_is_not_passed_over(sh: Shell) -> N
 
     done = sh(f"exec {AS_ANYBODY} llmcli chat -n hello")
 
-    assert (done.status, done.err) == (3, f"llmcli: cannot read {path}: Permission denied\n")
+    assert done.status == 3
+    assert done.err.startswith(f"llmcli: cannot read {path}: Permission denied\nhint: ")
 
 
 @pytest.mark.fault(85)
@@ -450,7 +451,7 @@ def test_a_key_that_no_header_can_hold_is_refused_by_its_source(llmcli: Program,
     done = llmcli("chat", "-m", "openai", "-n", *arguments, "hi", env=env)
 
     assert (done.status, done.out) == (4, b"")
-    assert done.err == f"llmcli: the key from {source} holds blanks, control or non-ASCII characters\n"
+    assert done.err.splitlines()[0] == f"llmcli: the key from {source} holds blanks, control or non-ASCII characters"
 
 
 @pytest.mark.fault(89)

@@ -1,5 +1,8 @@
 """`llmcli health`: is each provider there, and does it take the key."""
 
+import os
+from pathlib import Path
+
 import pytest
 from pytest_httpserver import HTTPServer
 
@@ -98,3 +101,20 @@ def test_where_only_a_chat_would_tell_the_key_is_unknown(llmcli: Program, httpse
 
     assert done.status == 0
     assert (done.json[0]["reachable"], done.json[0]["key_accepted"]) == (True, None)
+
+
+def test_a_plugin_that_hangs_takes_no_time_from_the_others(llmcli: Program, tmp_path: Path) -> None:
+    """And `--timeout` bounds the wait for it too."""
+    (tmp_path / "hanging.py").write_text("import time; time.sleep(300)")
+    info = tmp_path / "llmcli_hanging-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: llmcli-hanging\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[llmcli.providers]\nhanging = hanging:It\n")
+    llmcli.env["PYTHONPATH"] += os.pathsep + str(tmp_path)
+    llmcli.configure('default = "echo"')
+
+    done = llmcli("health", "--timeout", "4", timeout=30)
+
+    assert done.status == 0, done.err
+    assert done.text.startswith("echo\tok")
+    assert "hanging" in done.err

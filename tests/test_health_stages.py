@@ -289,7 +289,7 @@ def test_a_key_that_was_not_sent_is_no_reason_to_name_an_option_of_another_comma
 ) -> None:  # fmt: skip
     row = examined(llmcli, serve(answers(401, {"error": {"message": "who?"}})).url)
 
-    assert row["hint"] == "no key was sent; `llmcli providers login mine` asks for another key and tries it"
+    assert row["hint"] == "no key was sent; `llmcli providers login mine` asks for a key and tries it"
 
 
 def test_a_default_model_that_is_not_in_the_list_fails_at_model(llmcli: Program, serve: Serve) -> None:

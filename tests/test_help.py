@@ -81,3 +81,19 @@ def test_an_unknown_option_of_a_chat_may_have_been_a_prompt(llmcli: Program) -> 
 
     assert "no such option: -Z" in done.err
     assert 'llmcli chat -- "$prompt"' in done.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["chat hi -m", "health --timeout", "models --search", "providers login openai --key-file", "health --json=1"],
+)
+def test_an_option_without_its_value_is_a_mistake_of_the_call(llmcli: Program, words: str) -> None:
+    done = llmcli(*words.split())
+
+    assert done.status == 2
+    assert "internal error" not in done.err
+    assert "--" in done.err or "-m" in done.err
+
+
+def test_a_provider_behind_models_is_understood(llmcli: Program) -> None:
+    assert "`llmcli models list PROVIDER`" in llmcli("models", "echo").err

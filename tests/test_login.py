@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import subprocess
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from tests.program import Program
 from tests.servers import Connection, Server, answers, whole
-from tests.shell import Shell
+from tests.shell import AS_ANYBODY, Shell, read_until
 from tests.terminal import talking_to
 
 Serve = Callable[..., Server]
@@ -230,7 +232,7 @@ def test_a_variable_that_comes_first_is_told_of(llmcli: Program, openai: Server)
     done = llmcli("providers", "login", "openai", stdin=KEY.encode(), env={"OPENAI_API_KEY": "sk-in-the-environment"})
 
     assert done.status == 0
-    assert "OPENAI_API_KEY is set here, and comes before the key that is kept now" in done.err
+    assert "another key comes before the one that is kept now: environment OPENAI_API_KEY" in done.err
 
 
 def test_a_key_is_in_one_place_only(llmcli: Program, openai: Server) -> None:
@@ -280,7 +282,7 @@ def test_who_is_logged_out_is_told_of_a_key_that_is_left(llmcli: Program, openai
 def test_the_key_of_a_provider_that_is_gone_can_be_forgotten(llmcli: Program, serve: Serve) -> None:
     llmcli("providers", "add", "work", "--base-url", serve(takes(KEY)).url)
     llmcli("providers", "login", "work", stdin=KEY.encode())
-    assert "providers logout work" in llmcli("providers", "remove", "work").text
+    (llmcli.config / "providers.d" / "work.toml").unlink()
 
     assert llmcli("providers", "logout", "work").status == 0
     assert not kept(llmcli, "work").exists()
@@ -427,3 +429,153 @@ def test_the_first_run_makes_a_server_of_this_machine_the_default(llmcli: Progra
 
     assert done.status == 0
     assert tomllib.loads((llmcli.config / "state.toml").read_text()) == {"default": "ollama/llama3.2:3b"}
+
+
+# --- what a review has found ----------------------------------------------------------------------
+
+
+def test_a_source_of_the_user_that_comes_first_is_told_of_and_its_command_is_not_shown(
+    llmcli: Program, openai: Server
+) -> None:
+    with (llmcli.config / "config.toml").open("a") as file:
+        file.write('\n[providers.openai.api_key]\ncommand = "echo sk-of-the-user-0123"\n')
+
+    done = llmcli("providers", "login", "openai", stdin=KEY.encode())
+    assert "another key comes before the one that is kept now: command echo ..." in done.err
+
+    done = llmcli("providers", "logout", "openai")
+    assert "openai still has a key: command echo ..." in done.err
+    assert "sk-of-the-user" not in done.err
+
+
+def test_the_key_file_of_a_table_gives_way_to_the_key_that_is_kept(
+    llmcli: Program, serve: Serve, tmp_path: Path
+) -> None:
+    (tmp_path / "old").write_text("sk-of-before")
+    llmcli("providers", "add", "work", "--base-url", serve(takes(KEY)).url, "--set", f"api_key.file={tmp_path}/old")
+
+    assert llmcli("providers", "login", "work", stdin=KEY.encode()).status == 0
+    assert llmcli("models", "list", "work").status == 0
+
+
+@pytest.mark.parametrize("broken", ["state.toml", "providers.d/openai.toml"])
+def test_a_logout_that_fails_has_removed_nothing_unsaid(llmcli: Program, openai: Server, broken: str) -> None:
+    llmcli("providers", "login", "openai", stdin=KEY.encode())
+    (llmcli.config / "providers.d").mkdir(exist_ok=True)
+    (llmcli.config / broken).write_text("[")
+
+    done = llmcli("providers", "logout", "openai")
+
+    assert kept(llmcli).exists() is (f"removed {kept(llmcli)}" not in done.text)
+
+
+def test_a_key_command_that_prints_more_than_the_key_is_told_how_not_to(
+    llmcli: Program, openai: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "entry").write_text(f"{KEY}\nuser: ann\n")
+
+    done = llmcli("providers", "login", "openai", "--key-command", f"cat {tmp_path}/entry")
+    assert done.status == 4
+    assert "hint: of several lines `sh -c '... | head -n 1'` prints the first" in done.err
+    command = f"sh -c 'head -n 1 {tmp_path}/entry'"
+    assert llmcli("providers", "login", "openai", "--key-command", command).status == 0
+
+
+@pytest.mark.parametrize("command", ["echo 'half", "nobody-has-this | head"])
+def test_who_takes_a_key_command_for_a_line_of_shell_is_told(llmcli: Program, openai: Server, command: str) -> None:
+    done = llmcli("providers", "login", "openai", "--key-command", command)
+
+    assert done.status == 4
+    assert "no shell runs it" in done.err
+
+
+def test_a_key_leaves_the_keyring_when_it_is_kept_elsewhere(llmcli: Program, openai: Server, keyring: Path) -> None:
+    llmcli("providers", "login", "openai", "--keyring", stdin=KEY.encode())
+    assert "removed the key from the keyring" in llmcli("providers", "login", "openai", stdin=KEY.encode()).text
+    assert json.loads(keyring.read_text()) == {}
+
+    llmcli("providers", "login", "openai", "--keyring", stdin=KEY.encode())
+    assert "removed the key from the keyring" in llmcli("providers", "remove", "openai").text
+    assert json.loads(keyring.read_text()) == {}
+
+
+def test_a_folder_of_keys_that_cannot_be_looked_into_is_no_empty_one(sh: Shell, serve: Serve) -> None:
+    sh.program.configure(f'[providers.openai]\nbase_url = "{serve(takes(KEY)).url}"')
+    sh.program("providers", "login", "openai", stdin=KEY.encode())
+    kept(sh.program).parent.chmod(0)
+
+    done = sh(f"{AS_ANYBODY} llmcli models list openai")
+    kept(sh.program).parent.chmod(0o700)
+
+    assert done.status == 4
+    assert "Permission denied" in done.err
+
+
+def test_who_waits_at_stdin_for_a_key_is_told_so(sh: Shell) -> None:
+    with sh.start("exec llmcli providers login openai", stdin=subprocess.PIPE) as process:
+        assert b"waiting for the key on stdin" in read_until(process.stderr, b"stdin\n")
+
+
+def test_what_is_typed_stays_unseen_after_a_stop(llmcli: Program, openai: Server) -> None:
+    with talking_to(llmcli, "providers", "login", "openai") as session:
+        session.until("API key for OpenAI (sk-...): ")
+        session.show_typing()  # as a shell does that has the terminal meanwhile
+        session.send(signal.SIGCONT)
+        session.until("API key for OpenAI (sk-...): " * 1 + "API key for OpenAI (sk-...): ")
+        assert not session.echoes
+        session.type(f"{KEY}\r")
+        done = session.ended()
+
+    assert done.status == 0
+    assert KEY.encode() not in done.out
+
+
+def test_the_first_run_asks_for_a_model_where_the_provider_has_no_default(llmcli: Program) -> None:
+    env = {"GROQ_API_KEY": "gsk_0123456789", "OLLAMA_HOST": "127.0.0.1:1"}
+    with talking_to(llmcli, "providers", "login", env=env) as session:
+        session.until("Which provider?")
+        session.type("groq\r")
+        session.until("Which model?")
+        session.type("llama-3.1\r")
+        session.until("Ask groq/llama-3.1 when no model is named?")
+        session.type("\r")
+        done = session.ended()
+
+    assert done.status == 0
+    assert tomllib.loads((llmcli.config / "state.toml").read_text()) == {"default": "groq/llama-3.1"}
+
+
+def test_where_the_service_has_no_list_of_models_a_few_tokens_are_asked_for(llmcli: Program, serve: Serve) -> None:
+    def without_a_list(connection: Connection) -> None:
+        if connection.request.method == "GET":
+            connection.send(whole(404, {"error": {"message": "no such path"}}))
+        else:
+            connection.send(whole(200, {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}))
+
+    llmcli("providers", "add", "work", "--base-url", serve(without_a_list).url, "--default-model", "large")
+
+    done = llmcli("providers", "login", "work", stdin=KEY.encode())
+
+    assert done.status == 0, done.err
+    assert "work accepts the key: large answers" in done.text
+
+
+@pytest.mark.parametrize("how", [["--key-command", f"echo {KEY}"], []])
+def test_who_has_just_logged_in_is_not_told_that_there_is_no_key(
+    llmcli: Program, openai: Server, how: list[str]
+) -> None:
+    llmcli("providers", "login", "openai", *how, stdin=KEY.encode())
+
+    assert llmcli("providers", "use", "openai").err == ""
+
+
+def test_a_key_in_the_place_of_its_table_stops_a_logout_with_the_place(llmcli: Program, openai: Server) -> None:
+    (llmcli.config / "providers.d").mkdir()
+    text = '[providers.openai]\napi_key = "sk-in-the-wrong-place"\n'
+    (llmcli.config / "providers.d" / "openai.toml").write_text(text)
+
+    done = llmcli("providers", "logout", "openai")
+
+    assert done.status == 3
+    assert "providers.openai.api_key should be a table, not text" in done.err
+    assert "sk-in-the-wrong-place" not in done.err

@@ -1,10 +1,13 @@
 """`llmcli models`: what each provider offers, asked live."""
 
+from collections.abc import Callable
+
 import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from tests.program import Program
+from tests.servers import Server, answers
 
 
 def configure(llmcli: Program, **urls: str) -> None:
@@ -143,3 +146,42 @@ def test_an_unknown_provider_is_named_with_the_nearest(llmcli: Program) -> None:
 
     assert done.status == 3
     assert "did you mean openai" in done.err
+
+
+def test_the_provider_of_the_default_is_among_those_that_are_asked(
+    llmcli: Program, serve: Callable[..., Server]
+) -> None:
+    """Ollama needs neither a key nor a table: that somebody has chosen it says that it is there."""
+    server = serve(answers(200, {"models": [{"name": "llama3.2"}]}))
+    env = {"OLLAMA_HOST": f"127.0.0.1:{server.port}"}
+    assert "ollama/llama3.2" not in llmcli("models", env=env).text.splitlines()
+
+    llmcli("providers", "use", "ollama/llama3.2", env=env)
+
+    assert "ollama/llama3.2" in llmcli("models", env=env).text.splitlines()
+    assert "ollama" in [row["id"] for row in llmcli("health", "--json", env=env).json]
+
+
+def test_the_default_model_of_a_provider_without_a_list_can_be_shown(llmcli: Program) -> None:
+    llmcli("providers", "add", "acme", "--base-url", "http://127.0.0.1:1", "--default-model", "large",
+           "--path", "/chat", "--request", "{q: prompt}", "--content", "text")  # fmt: skip
+
+    assert llmcli("models", "show", "acme", "--json").json["id"] == "large"
+    assert llmcli("models", "show", "acme/other").status == 5
+
+
+def test_a_command_that_prints_a_key_has_no_more_time_than_the_list(llmcli: Program) -> None:
+    """It is run once, and does not live on."""
+    llmcli.configure(
+        '[providers.slow]\nadapter = "openai-compatible"\nbase_url = "http://127.0.0.1:1"\n'
+        'api_key = { command = "sleep 777" }\n'
+    )
+
+    done = llmcli("models", "list", "slow", "--timeout", "0.2", timeout=15)
+
+    assert done.status == 4
+    assert "the key command failed: TimeoutExpired: sleep" in done.err
+
+
+def test_a_time_that_is_none_is_refused(llmcli: Program) -> None:
+    assert llmcli("models", "list", "echo", "--timeout", "nan").status == 2

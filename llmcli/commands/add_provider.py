@@ -9,11 +9,13 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from llmcli.commands.asking import ask, can_ask
+from llmcli.commands.kept_key import forget
 from llmcli.commands.setup import make_ready, read_config
 from llmcli.config import Config, check_url, nearest
-from llmcli.errors import ConfigurationError, UsageError
+from llmcli.errors import ConfigurationError, LlmError, UsageError
 from llmcli.expressions import ROOTS, Expression
 from llmcli.registry import BUILT_IN, known_ids
 from llmcli.stored import write_table
@@ -85,13 +87,29 @@ def run(arguments: Arguments, world: World) -> None:
     ready = make_ready(arguments.id, changed, world, need_key=False, run_command=False)
     if ready.url is None:
         raise UsageError(f"{arguments.id} needs an address", hint="--base-url URL")
+    gone = _forget_key(arguments.id, settings, ready.url, world) if arguments.replace else []
     write_table(path, {"providers": {arguments.id: table}}, replace=arguments.replace)
     model = arguments.id if ready.provider.default_model else f"{arguments.id}/MODEL"
     world.print(
-        f"wrote {path}\n"
+        "".join(f"{line}\n" for line in gone) + f"wrote {path}\n"
         f"  llmcli chat -m {model} --dry-run hello    # what would be sent\n"
         f"  llmcli chat -m {model} hello\n"
     )
+
+
+def _forget_key(provider_id: str, settings: Config, url: str, world: World) -> list[str]:
+    """A key that is kept is for the address that the old table has, and does not go to another one."""
+    try:
+        before = make_ready(provider_id, settings, world, need_key=False, run_command=False).url
+    except LlmError:  # a broken table says nothing of an address
+        before = None
+    return [] if before is not None and _origin(before) == _origin(url) else forget(provider_id, world)
+
+
+def _origin(url: str) -> tuple[str, str]:
+    """What a key is bound to: how and where a URL leads."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
 
 
 def _check_free(arguments: Arguments, path: str, settings: Config) -> None:

@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmcli import registry, stored
+from llmcli.commands.chosen import has_key
+from llmcli.commands.directory import configuration_directory, state_file
+from llmcli.commands.kept_key import forget
 from llmcli.commands.setup import make_ready, read_config
 from llmcli.commands.table import as_table
-from llmcli.config import Config, nearest, read_toml
+from llmcli.config import TOP_KEYS, Config, check_table, is_there, nearest, read_toml
 from llmcli.errors import ConfigurationError, LlmError, UsageError
-from llmcli.output import json_text
+from llmcli.output import json_text, one_line
 from llmcli.registry import Target
 from llmcli.world import World
 
@@ -39,12 +42,13 @@ def make_default(name: str, world: World, *, config: str | None, no_config: bool
             hint=f"say {target.provider}/MODEL; `llmcli models list {target.provider}` lists them",
         )
     chosen = full_name(target)
+    _state(path)
     stored.update(path, lambda state: {**state, "default": chosen})
     if world.env.get("LLMCLI_MODEL"):
         world.note(f"LLMCLI_MODEL is set to {world.env['LLMCLI_MODEL']} here, which comes first")
-    if ready.provider.api_key.required and _has_no_key(target, settings, world):
+    if ready.provider.api_key.required and not has_key(target.provider, type(ready.provider), settings, world):
         world.note(f"{target.provider} has no key yet: `llmcli providers login {target.provider}`")
-    return f"the default is {chosen}\nwrote {path}\n"
+    return f"the default is {one_line(chosen)}\nwrote {path}\n"
 
 
 def _meant(name: str, settings: Config) -> Target:
@@ -52,6 +56,8 @@ def _meant(name: str, settings: Config) -> Target:
     What is to be kept under a name. In a chat a bare name is a model of the default provider; here it may as well be a
     provider that is mistyped, and would be wrong from now on.
     """
+    if name.endswith("/"):  # as when a variable is not set
+        raise UsageError(f"{name!r} names no model")
     if "/" not in name and name not in settings.aliases and name not in registry.known_ids(settings):
         settings = settings._replace(default=None)
     return registry.resolve(name, None, settings)
@@ -62,32 +68,13 @@ def full_name(target: Target) -> str:
     return f"{target.provider}/{target.model}" if target.model else target.provider
 
 
-def state_file(world: World) -> str:
-    """Where our commands keep the default and the aliases. Raises `ConfigurationError` without a home."""
-    return f"{configuration_directory(world)}/state.toml"
-
-
-def configuration_directory(world: World) -> str:
-    """The directory that our commands write to. Raises `ConfigurationError` where there is none."""
-    if world.directory is None:
-        raise ConfigurationError("there is no configuration directory", hint="set HOME or XDG_CONFIG_HOME")
-    return world.directory
-
-
-def _has_no_key(target: Target, settings: Config, world: World) -> bool:
-    try:
-        make_ready(target.provider, settings, world, model=target.model, run_command=False)
-    except LlmError as exc:
-        return exc.status == 4
-    return False
-
-
 # --- a provider goes ------------------------------------------------------------------------------
 
 
 def remove(provider_id: str, world: World, *, config: str | None, no_config: bool) -> None:
     """
-    Remove the file that `providers add` or `login` has written for a provider, and from `state.toml` what refers to it.
+    Remove the file that `providers add` or `login` has written for a provider, its key, and from `state.toml` what
+    refers to it.
 
     Raises `UsageError` for a table that the user has written, `ConfigurationError` for a provider that has none.
     """
@@ -96,11 +83,13 @@ def remove(provider_id: str, world: World, *, config: str | None, no_config: boo
     path = f"{folder}/providers.d/{provider_id}.toml"
     if "/" in provider_id or not os.path.lexists(path):
         raise _nothing_to_remove(provider_id, settings)
-    done = [f"removed {path}"] if stored.remove(path) else []
+    _state(f"{folder}/state.toml")  # what is wrong there is said before anything is removed
+    # Its key goes with it, which is for the address that its table says, and no other.
+    done = forget(provider_id, world) if provider_id not in settings.broken else []
+    if stored.remove(path):
+        done.append(f"removed {path}")
     if provider_id not in registry.BUILT_IN:
         done += _forget(provider_id, f"{folder}/state.toml")
-    if os.path.exists(f"{folder}/keys/{provider_id}"):
-        done.append(f"its key is still kept; `llmcli providers logout {provider_id}` removes it")
     world.print("".join(f"{line}\n" for line in done))
 
 
@@ -117,7 +106,7 @@ def _nothing_to_remove(provider_id: str, settings: Config) -> LlmError:
 
 def _forget(provider_id: str, path: str) -> list[str]:
     """Take out of a state file what refers to a provider, and tell of it."""
-    state = read_toml(path) if os.path.exists(path) else {}
+    state = _state(path)
     told = (
         [f"the default was {state['default']}; there is none now"] if _is_of(state.get("default"), provider_id) else []
     )
@@ -135,6 +124,13 @@ def _without_provider(state: Mapping[str, Any], provider_id: str) -> dict[str, A
     aliases = {name: model for name, model in state.get("aliases", {}).items() if not _is_of(model, provider_id)}
     rest = _without(state, "default") if _is_of(state.get("default"), provider_id) else state
     return _with_aliases(rest, aliases)
+
+
+def _state(path: str) -> dict[str, Any]:
+    """What a state file says. Raises `ConfigurationError` where it is corrupt, whatever else is not to be read."""
+    state = read_toml(path) if is_there(path) else {}
+    check_table(state, TOP_KEYS, path, "")
+    return state
 
 
 def _is_of(name: str | None, provider_id: str) -> bool:
@@ -155,10 +151,12 @@ def alias(
     """
     Give a model a short name, forget one, or list them.
 
-    Raises `UsageError` for a name that is a provider's id or can be none, and for one that the user has written;
-    `ConfigurationError` for a model whose provider is not known.
+    Raises `UsageError` for a name that is a provider's id or can be none, and for forgetting one that the user has
+    written; `ConfigurationError` for a model whose provider is not known.
     """
     settings = read_config(world, config, no_config=no_config)
+    if name is None and remove:
+        raise UsageError("which name is to be forgotten?", hint="llmcli models alias NAME --remove")
     if name is None:
         _list_aliases(settings, world, as_json=as_json)
     elif remove:
@@ -190,13 +188,14 @@ def _set_alias(name: str, model: str, settings: Config, world: World) -> None:
     registry.load(target.provider, settings, world.env, world.fence_stdout)
     path = state_file(world)
     chosen = full_name(target)
+    _state(path)
     stored.update(path, lambda state: _with_aliases(state, {**state.get("aliases", {}), name: chosen}))
     world.print(f"{name} is {chosen}\nwrote {path}\n")
 
 
 def _remove_alias(name: str, settings: Config, world: World) -> None:
     path = state_file(world)
-    kept = read_toml(path).get("aliases", {}) if os.path.exists(path) else {}
+    kept = _state(path).get("aliases", {})
     if name not in kept:
         if name in settings.aliases:
             raise UsageError(f"the alias {name} stands in config.toml", hint="it is yours to change")

@@ -2,6 +2,9 @@
 Which providers are meant where none is named: those that somebody has set up. Layer 3.
 """
 
+import time
+from collections.abc import Iterator, Mapping
+
 from llmcli import registry
 from llmcli.config import Config, provider_setup
 from llmcli.errors import BrokenPlugin, LlmError
@@ -10,25 +13,38 @@ from llmcli.provider import NativeProvider, Provider
 from llmcli.world import World
 
 
-def configured_ids(config: Config, world: World) -> list[str]:
+def configured_ids(config: Config, world: World, seconds: float = 20.0) -> list[str]:
     """
-    The providers that have a table of their own (or a file that is broken), or whose key is in the environment or kept
-    by `providers login`; and the built-in ones that need neither key nor network. No key is read and no command run.
+    The providers that have a table of their own (or a file that is broken), whose key is in the environment or kept by
+    `providers login`, or that the default or an alias is of; and the built-in ones that need neither key nor network.
+    No key is read and no command run.
 
-    Plugins are imported, since only they know where their key is. One that is broken and that nobody has configured is
-    said on stderr and left out.
+    Plugins are imported, since only they know where their key is; together they have so many `seconds`. One that is
+    broken and that nobody has configured is said on stderr and left out.
     """
-    tables = registry.in_files(config)
-    return [listed.id for listed in registry.every(config) if listed.id in tables or _is_set_up(listed, config, world)]
+    until = time.monotonic() + seconds
+    named = {*registry.in_files(config), *_chosen(config)}
+    return [
+        listed.id for listed in registry.every(config) if listed.id in named or _is_set_up(listed, config, world, until)
+    ]
 
 
-def _is_set_up(listed: registry.Listed, config: Config, world: World) -> bool:
+def _chosen(config: Config) -> Iterator[str]:
+    """The providers of the default and of the aliases, as far as those mean something."""
+    for name in (None, *config.aliases):
+        try:
+            yield registry.resolve(name, None, config).provider
+        except LlmError:  # which is said when it is used
+            continue
+
+
+def _is_set_up(listed: registry.Listed, config: Config, world: World, until: float) -> bool:
     """Whether a provider without a table can be asked all the same."""
     if listed.problem:
         world.note(f"{listed.id}: {listed.problem}")
         return False
     try:
-        cls = registry.load(listed.id, config, world.env, world.fence_stdout)
+        cls = registry.load(listed.id, config, _hurried(world.env, until), world.fence_stdout)
         if listed.guest:
             _try_to_make(listed.id, cls, config, world)
     except LlmError as exc:
@@ -38,6 +54,12 @@ def _is_set_up(listed: registry.Listed, config: Config, world: World) -> bool:
     if issubclass(cls, NativeProvider) and not listed.guest:
         return True
     return has_key(listed.id, cls, config, world)
+
+
+def _hurried(env: Mapping[str, str], until: float) -> Mapping[str, str]:
+    """The environment with less time for the import of a plugin, unless somebody has said how much there is."""
+    left = min(20.0, max(0.1, until - time.monotonic()))
+    return {"LLMCLI_PLUGIN_TIMEOUT": f"{left:.3f}", **env}
 
 
 def _try_to_make(provider_id: str, cls: type[Provider], config: Config, world: World) -> None:
@@ -58,4 +80,4 @@ def has_key(provider_id: str, cls: type[Provider], config: Config, world: World)
         return any(world.env.get(name, "").strip() for name in cls.api_key.env)
     # A variable that is set and empty is no key.
     declared = cls.api_key._replace(required=False)
-    return any(source.present for source in sources(setup, declared, cls.id, world.env, config.directory))
+    return any(source.present is not False for source in sources(setup, declared, cls.id, world.env, config.directory))

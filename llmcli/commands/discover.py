@@ -12,10 +12,11 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from llmcli import registry
-from llmcli.config import Config, provider_setup
+from llmcli.config import Config, is_there, provider_setup
 from llmcli.deadlines import Deadlines
 from llmcli.errors import ConfigurationError, LlmError
 from llmcli.framing import decode_body, parse_json
+from llmcli.keys import kept_file
 from llmcli.output import one_line
 from llmcli.provider import HTTPProvider, Provider
 from llmcli.transport import Transport, is_loopback
@@ -57,7 +58,7 @@ def look_around(config: Config, world: World) -> Looked:
     with ThreadPoolExecutor(max_workers=max(1, len(places))) as pool:
         servers = pool.map(lambda url: _server(url, places[url], known, world), places)
         seen = [each for each in servers if each is not None]
-    seen += [each for provider in known.values() for each in _in_environment(provider, world.env)]
+    seen += [each for provider in known.values() for each in _with_key(provider, config, world.env)]
     found: dict[str, Found] = {}
     for each in sorted(seen, key=lambda each: not each.works):
         found.setdefault(each.provider_id, each)
@@ -71,6 +72,12 @@ def look_around(config: Config, world: World) -> Looked:
 
 def nothing_chosen(config: Config, world: World) -> ConfigurationError:
     """The error for a call that names no model where there is no default: what was looked for, and what mends it."""
+    if set_up := _set_up(config, world):
+        ids = ", ".join(provider.config.id for provider in set_up[:4])
+        return ConfigurationError(
+            f"no model is chosen and there is no default; set up: {ids}",
+            hint=f"`{_use(set_up[0])}` makes one the default, -m {set_up[0].config.id} asks it this once",
+        )
     looked = look_around(config, world)
     if not looked.found:
         return ConfigurationError(
@@ -85,6 +92,24 @@ def nothing_chosen(config: Config, world: World) -> ConfigurationError:
         f"no model is chosen and there is no default; {first.provider_id} could be it: {first.why}{rest}",
         hint=f'{login}`{first.command}` would make it so; `llmcli chat -m echo "hi"` needs nothing',
     )
+
+
+def _set_up(config: Config, world: World) -> list[Provider]:
+    """The providers that somebody has set up: with a table, or with a key that `providers login` keeps."""
+    found = []
+    for provider_id in dict.fromkeys([*registry.in_files(config), *_kept(config)]):
+        try:
+            found.append(_made(provider_id, config, world))
+        except LlmError:  # which is said when it is used
+            continue
+    return found
+
+
+def _kept(config: Config) -> list[str]:
+    """The built-in providers whose key is kept."""
+    if config.directory is None:
+        return []
+    return [each for each in registry.BUILT_IN if is_there(kept_file(config.directory, each))]
 
 
 def _known(config: Config, world: World) -> dict[str, HTTPProvider]:
@@ -108,14 +133,17 @@ def _made(provider_id: str, config: Config, world: World) -> Provider:
 # --- the environment ------------------------------------------------------------------------------
 
 
-def _in_environment(provider: HTTPProvider, env: Mapping[str, str]) -> Iterator[Found]:
-    """A provider whose key, or whose address on another machine, an environment variable holds."""
+def _with_key(provider: HTTPProvider, config: Config, env: Mapping[str, str]) -> Iterator[Found]:
+    """A provider whose key is in the environment or kept, or whose address on another machine a variable holds."""
     provider_id = provider.config.id
     use = _use(provider)
     for name in provider.api_key.env:
         if env.get(name, "").strip():
             yield Found(provider_id, f"{name} is set", use, works=True)
             return
+    if config.directory is not None and is_there(kept_file(config.directory, provider_id)):
+        yield Found(provider_id, "its key is kept", use, works=True)
+        return
     for name in provider.base_url_env:
         away = provider.base_url and not is_loopback(urlsplit(provider.base_url).hostname or "")
         if env.get(name, "").strip() and away and not provider.api_key.required:
@@ -123,7 +151,7 @@ def _in_environment(provider: HTTPProvider, env: Mapping[str, str]) -> Iterator[
             return
 
 
-def _use(provider: HTTPProvider) -> str:
+def _use(provider: Provider) -> str:
     return f"llmcli providers use {provider.config.id}" + ("" if provider.default_model else "/MODEL")
 
 

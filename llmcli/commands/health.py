@@ -43,7 +43,8 @@ def run(
     """
     limit = _limit(timeout, world)
     settings = read_config(world, config, no_config=no_config)
-    chosen = list(dict.fromkeys(names)) or configured_ids(settings, world)
+    chosen = list(dict.fromkeys(names)) or configured_ids(settings, world, limit.seconds / 2)
+    limit = limit if timeout is not None else _limit(None, world)  # which has not begun before all are known
     if not names and _nothing_is_set_up(chosen, settings):
         _tell_what_would_work(settings, world, as_json=as_json)
     listener = _Listener(world)
@@ -56,10 +57,10 @@ def run(
         _wait(checkups, queue, limit, show)
     for line in [*listener.notes, *_warnings(checkups, animated=animated)]:
         world.note(line)
+    read = not as_json and world.is_tty(world.stdout) and world.is_tty(world.stderr)  # before stdout is closed
     if not animated:
         world.print(_printed(checkups, world, color=color, as_json=as_json))
     if errors := [checkup.error for checkup in checkups if checkup.error is not None]:
-        read = not as_json and world.is_tty(world.stdout) and world.is_tty(world.stderr)
         raise _counted(errors) if read else common_error(errors)
 
 

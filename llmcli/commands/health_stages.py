@@ -46,7 +46,7 @@ _HINTS = {
     "connect": "check its base URL and the network; a firewall may want a proxy (HTTPS_PROXY)",
     "tls": "check its base URL and the clock here; only those who run the server can change its certificate",
     "http": "check its base URL (`llmcli providers show {id}`); if that is right the service has a problem of its own",
-    "auth": "`llmcli providers login {id}` asks for another key and tries it",
+    "auth": "`llmcli providers login {id}` asks for a key and tries it",
     "model": "`llmcli models list {id}` lists what there is, `llmcli providers use {id}/MODEL` chooses one",
     "chat": "`llmcli chat -v -m {id} hi` shows what happens",
 }
@@ -283,7 +283,7 @@ def check(checkup: Checkup, config: Config, world: World, *, chat: bool, limit: 
     """Examine one provider to the end, or to what is wrong with it. Raises nothing but what is a bug of ours."""
     checkup.start()
     try:
-        ready = _set_up(checkup, config, world)
+        ready = _set_up(checkup, config, world, limit)
         call = _call(ready, world, checkup, limit)
         _ask(ready, call, checkup)
         if chat:
@@ -297,14 +297,15 @@ def check(checkup: Checkup, config: Config, world: World, *, chat: bool, limit: 
         checkup.finish()
 
 
-def _set_up(checkup: Checkup, config: Config, world: World) -> Ready:
+def _set_up(checkup: Checkup, config: Config, world: World, limit: Limit) -> Ready:
     """Configuration and key."""
     model = _chosen_model(checkup.id, config)
     cls = registry.load(checkup.id, config, world.env, world.fence_stdout)
     setup = provider_setup(config, checkup.id, cls, world.env, model=model)
     checkup.passed("configuration", setup.path or None)
     checkup.begin("key")
-    ready = make_ready(checkup.id, config, world, model=model)
+    left = 30.0 if limit.at is None else max(0.1, limit.at - time.monotonic())
+    ready = make_ready(checkup.id, config, world, model=model, command_seconds=left)
     if isinstance(ready.provider, HTTPProvider):
         ready.provider.url("")
     if ready.secret is not None:

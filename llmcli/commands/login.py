@@ -6,28 +6,33 @@ kept (`kept_key`). Without an id it is the guided first run.
 """
 
 import os
+import select
 import shlex
 from collections.abc import Sequence
 from contextlib import closing
+from importlib.util import find_spec
 from typing import NamedTuple
 
-from llmcli import keys, registry
-from llmcli.answer import Call, answer, perform
+from llmcli import installing, keys, registry
+from llmcli.answer import Call, answer
 from llmcli.commands.asking import agrees, ask, ask_unseen, can_ask
-from llmcli.commands.choose import configuration_directory, make_default
+from llmcli.commands.choose import make_default
+from llmcli.commands.directory import configuration_directory
 from llmcli.commands.discover import Found, look_around
 from llmcli.commands.health_stages import greeting
-from llmcli.commands.kept_key import check_id, keep, what_holds
+from llmcli.commands.kept_key import check_id, keep, told, what_holds
+from llmcli.commands.models import NO_LIST, Listing, listing_of
 from llmcli.commands.setup import Ready, brief_call, declared_key, make_ready, read_config
 from llmcli.config import Config, nearest, provider_setup
-from llmcli.errors import AuthenticationFailed, LlmError, UsageError
-from llmcli.framing import parse_json
-from llmcli.keys import Secret
+from llmcli.errors import AuthenticationFailed, ConfigurationError, LlmError, UsageError
+from llmcli.keys import Secret, Source
+from llmcli.output import one_line
 from llmcli.provider import ApiKey, HTTPProvider, Provider
 from llmcli.world import World
 
 _SECONDS = 20.0  # for the request that tries a key
 _LONGEST = 64 * 1024  # bytes of a key on stdin
+_PATIENCE = 3.0  # seconds until a person is told what is waited for
 _UNTRIED = "the key is not kept; --no-test keeps it untried"
 
 
@@ -52,6 +57,9 @@ def run(arguments: Arguments, world: World) -> None:
     """
     if arguments.key_command is not None and (arguments.key_file is not None or arguments.keyring):
         raise UsageError("--key-command keeps no key, so neither --key-file nor --keyring goes with it")
+    if arguments.keyring and find_spec("keyring") is None:
+        line = installing.line("keyring", installing.here())
+        raise ConfigurationError("the library that speaks to the keyring is not installed", hint=line)
     configuration_directory(world)
     settings = read_config(world, arguments.config, no_config=arguments.no_config)
     if arguments.id is None:
@@ -75,9 +83,18 @@ def _login(provider_id: str, arguments: Arguments, settings: Config, world: Worl
     said = [_tried(ready, world) if arguments.test else f"the key of {_name(provider_id, cls)} was not tried"]
     said += keep(provider_id, secret, world, command=arguments.key_command, keyring=arguments.keyring)
     first = what_holds(provider_id, world, arguments.config, no_config=arguments.no_config)
-    if first is not None and first.kind == "environment":
-        world.note(f"{first.name} is set here, and comes before the key that is kept now")
+    if first is not None and first != _kept_now(provider_id, arguments, world):
+        world.note(f"another key comes before the one that is kept now: {told(first)}")
     return "".join(f"{line}\n" for line in said)
+
+
+def _kept_now(provider_id: str, arguments: Arguments, world: World) -> Source:
+    """Where the key has just been kept."""
+    if arguments.key_command is not None:
+        return Source("command", arguments.key_command, None)
+    if arguments.keyring:
+        return Source("keyring", provider_id, None)
+    return Source("file", keys.kept_file(configuration_directory(world), provider_id), True)
 
 
 def _takes_a_key(provider_id: str, settings: Config, world: World) -> bool:
@@ -98,7 +115,7 @@ def _next_steps(provider_id: str) -> str:
 
 def _name(provider_id: str, cls: type[Provider]) -> str:
     """What a person calls a provider: one of the configuration by its id, of which its class knows nothing."""
-    return cls.name if provider_id == cls.id else provider_id
+    return one_line(cls.name if provider_id == cls.id else provider_id)
 
 
 def _taken(name: str, declared: ApiKey, arguments: Arguments, world: World) -> Secret:
@@ -113,11 +130,13 @@ def _taken(name: str, declared: ApiKey, arguments: Arguments, world: World) -> S
         return Secret(ask_unseen(world, f"{declared.label} for {name}{example}"), "the terminal")
     if world.stdin is None or world.is_tty(world.stdin):
         raise UsageError("there is nobody to ask for the key", hint="put it on stdin, or say --key-file FILE")
-    return Secret(_from_stdin(world.stdin), "stdin")
+    return Secret(_from_stdin(world.stdin, world), "stdin")
 
 
-def _from_stdin(fd: int) -> str:
+def _from_stdin(fd: int, world: World) -> str:
     data = bytearray()
+    if not select.select([fd], [], [], _PATIENCE)[0]:
+        world.note("waiting for the key on stdin")
     while piece := os.read(fd, 4096):
         data += piece
         if len(data) > _LONGEST:
@@ -145,16 +164,26 @@ def _tried(ready: Ready, world: World) -> str:
 def _answered(ready: Ready, call: Call) -> str:
     """Ask the cheapest question whose answer depends on the key: the list of models, else for a few tokens."""
     provider, name = ready.provider, _name(ready.provider.config.id, type(ready.provider))
-    listing = provider.models_request() if isinstance(provider, HTTPProvider) and provider.models_need_key else None
-    if isinstance(provider, HTTPProvider) and listing is not None:
-        count = len(provider.read_models(parse_json(perform(provider, listing, call))).models)
-        return f"{name} accepts the key, and lists {count} models"
-    model = provider.default_model
+    if isinstance(provider, HTTPProvider) and provider.models_need_key and provider.models_request() is not None:
+        listing = _listing_or_none(ready, call)
+        if listing is not None and listing.source == "live":
+            return f"{name} accepts the key, and lists {len(listing.models)} models"
+    model = provider.default_model or next(iter(provider.config.models), None)
     if model is None:
         return f"the key was not tried: without a default model there is nothing to ask {name} that needs it"
     with closing(answer(provider, greeting(provider, model), call)) as events:
         next(events)
-    return f"{name} accepts the key: {model} answers"
+    return f"{name} accepts the key: {one_line(model)} answers"
+
+
+def _listing_or_none(ready: Ready, call: Call) -> Listing | None:
+    """The list of models, `None` where it turns out that the service has none."""
+    try:
+        return listing_of(ready, call)
+    except LlmError as exc:
+        if exc.http_status in NO_LIST:
+            return None
+        raise
 
 
 # --- a first run ----------------------------------------------------------------------------------
@@ -166,17 +195,23 @@ def _guide(arguments: Arguments, settings: Config, world: World) -> None:
         raise UsageError("which provider?", hint="llmcli providers login ID; `llmcli providers` lists them")
     chosen = _chosen(look_around(settings, world).found, settings, world)
     done = "" if chosen.works else _login(chosen.provider_id, arguments, settings, world)
-    command, name = chosen.command, _to_be_used(chosen.command)
+    command, name = chosen.command, _to_be_used(chosen.command, world)
     if name is not None and agrees(world, f"Ask {name} when no model is named?"):
         done += make_default(name, world, config=arguments.config, no_config=arguments.no_config)
         command = 'llmcli chat "hello"'
     world.print(f"{done}  {command}\n")
 
 
-def _to_be_used(command: str) -> str | None:
-    """What a command would make the default, if that is all that it does and it is known which model."""
+def _to_be_used(command: str, world: World) -> str | None:
+    """What a command would make the default, if that is all that it does; where a model is wanted, it is asked for."""
     *before, name = shlex.split(command)
-    return name if before == ["llmcli", "providers", "use"] and not name.endswith("/MODEL") else None
+    if before != ["llmcli", "providers", "use"]:
+        return None
+    provider_id, _, model = name.partition("/")
+    if model != "MODEL":
+        return name
+    said = ask(world, f"Which model? `llmcli models list {provider_id}` lists them; Enter leaves it open")
+    return f"{provider_id}/{said}" if said else None
 
 
 def _chosen(found: Sequence[Found], settings: Config, world: World) -> Found:

@@ -2,8 +2,10 @@
 `llmcli models`: what each provider offers, asked live and in parallel; a dead one costs one line on stderr. Layer 3.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from math import isfinite
 from typing import NamedTuple
 
 from llmcli import registry
@@ -14,7 +16,7 @@ from llmcli.commands.model_rows import Row, as_lines, as_listing, legend, matchi
 from llmcli.commands.setup import Ready, brief_call, make_ready, read_config, ready_or_error
 from llmcli.config import Config
 from llmcli.deadlines import Deadlines
-from llmcli.errors import AuthenticationFailed, ConfigurationError, LlmError, ProviderFailed, UnknownModel
+from llmcli.errors import AuthenticationFailed, ConfigurationError, LlmError, ProviderFailed, UnknownModel, UsageError
 from llmcli.framing import parse_json
 from llmcli.output import error_line, json_text, one_line
 from llmcli.provider import HTTPProvider, NativeProvider, Provider
@@ -22,8 +24,9 @@ from llmcli.types import Model
 from llmcli.world import World
 
 _SECONDS = 15.0  # for one provider's list
+_LONGEST = 10.0**6  # seconds: a week and more
 _PAGES = 50  # more pages than any provider has
-_NO_LIST = (404, 405, 501)  # what a service answers that has no list of models
+NO_LIST = (404, 405, 501)  # what a service answers that has no list of models
 _AT_ONCE = 64  # providers that are asked at the same time
 
 
@@ -85,7 +88,7 @@ def show(
     """
     settings = read_config(world, config, no_config=no_config)
     target = registry.resolve(name, None, settings)
-    ready = _ready(target.provider, settings, world, model=target.model)
+    ready = _ready(target.provider, settings, world, _seconds(timeout), model=target.model)
     if isinstance(ready, LlmError):
         raise ready
     wanted = target.model or ready.provider.default_model
@@ -97,7 +100,10 @@ def show(
     listing = listing_of(ready, brief_call(ready, world, seconds=_seconds(timeout)))
     if listing.note:
         world.note(listing.note)
-    row = _row_of(wanted, listing)
+    unlisted = not listing.models and wanted == ready.provider.default_model  # where nothing lists, its name is known
+    row = (
+        Listing(listing.provider, [Model(wanted)], "configuration").rows()[0] if unlisted else _row_of(wanted, listing)
+    )
     world.print(json_text(row) + "\n" if as_json else as_lines(row))
 
 
@@ -159,13 +165,16 @@ def ask_all(names: Sequence[str], settings: Config, world: World, timeout: float
     Ask the named providers, or every one that is set up, all at once. What is wrong with one is its answer; one that
     nobody named and that only lacks its key has none.
     """
-    ids = list(dict.fromkeys(names)) or configured_ids(settings, world)
+    seconds = _seconds(timeout)
+    ids = list(dict.fromkeys(names)) or configured_ids(settings, world, seconds)
     # A plugin is made ready here, because what it may do when it is made is not possible in every thread.
-    guests = {each: _ready(each, settings, world) for each in ids if registry.listed(each, settings).guest}
+    guests = {each: _ready(each, settings, world, seconds) for each in ids if registry.listed(each, settings).guest}
 
     def ask(provider_id: str) -> Listing | LlmError | None:
-        ready = guests.get(provider_id) or _ready(provider_id, settings, world)
-        return _ask(provider_id, ready, world, _seconds(timeout), named=bool(names))
+        started = time.monotonic()
+        ready = guests.get(provider_id) or _ready(provider_id, settings, world, seconds)
+        left = max(0.001, seconds - (time.monotonic() - started))
+        return _ask(provider_id, ready, world, left, named=bool(names))
 
     with ThreadPoolExecutor(max_workers=min(_AT_ONCE, max(1, len(ids)))) as pool:
         answers = zip(ids, pool.map(ask, ids), strict=True)
@@ -186,13 +195,18 @@ def _ask(
         return exc
 
 
-def _ready(provider_id: str, settings: Config, world: World, *, model: str | None = None) -> Ready | LlmError:
-    """A provider that can be asked, or what is wrong with it. Not every list needs a key."""
-    ready = ready_or_error(provider_id, settings, world, model=model)
+def _ready(
+    provider_id: str, settings: Config, world: World, seconds: float, *, model: str | None = None
+) -> Ready | LlmError:
+    """
+    A provider that can be asked, or what is wrong with it; a command that prints its key has so many `seconds`. Not
+    every list needs a key.
+    """
+    ready = ready_or_error(provider_id, settings, world, model=model, command_seconds=seconds)
     if not isinstance(ready, AuthenticationFailed):
         return ready
     try:
-        keyless = make_ready(provider_id, settings, world, model=model, need_key=False)
+        keyless = make_ready(provider_id, settings, world, model=model, need_key=False, run_command=False)
         provider = keyless.provider
         asks = not isinstance(provider, HTTPProvider) or (provider.models_need_key and provider.models_request())
     except LlmError:
@@ -215,7 +229,10 @@ def _cached(names: Sequence[str], world: World) -> list[list[Row] | LlmError]:
 
 
 def _seconds(timeout: float | None) -> float:
-    return _SECONDS if timeout is None else timeout
+    """The seconds that were said, where 0 is none; else those that are usual. Raises `UsageError` for what is none."""
+    if timeout is not None and not isfinite(timeout):
+        raise UsageError("--timeout should be a number of seconds", hint="0 means none")
+    return _SECONDS if timeout is None else timeout or _LONGEST
 
 
 # --- one provider ---------------------------------------------------------------------------------
@@ -235,7 +252,7 @@ def listing_of(ready: Ready, call: Call) -> Listing:
     try:
         return _listing(ready, call)
     except LlmError as exc:
-        if exc.http_status not in _NO_LIST:
+        if exc.http_status not in NO_LIST:
             raise
         known = _known(ready.provider)
         if not known.models:

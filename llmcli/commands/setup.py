@@ -68,12 +68,14 @@ def make_ready(
     key: Secret | None = None,
     need_key: bool = True,
     run_command: bool = True,
+    command_seconds: float = 30.0,
 ) -> Ready:
     """
     Load a provider's class, configure it and find its key, unless that is given.
 
     Raises `ConfigurationError`, `AuthenticationFailed` or `UsageError`. With `need_key=False` (a dry run) a missing
-    key is no error; with `run_command=False` (a list) the key that a command would print is a missing one.
+    key is no error; with `run_command=False` (a list) the key that a command would print is a missing one; else it has
+    `command_seconds` for that.
     """
     cls = registry.load(provider_id, config, world.env, world.fence_stdout)
     setup = provider_setup(config, provider_id, cls, world.env, model=model, base_url=base_url)
@@ -95,6 +97,7 @@ def make_ready(
             world.env,
             config.directory,
             key_file,
+            command_seconds,
         )
     )
     if secret is not None:
@@ -119,10 +122,12 @@ def _hide(key: str, place: ApiKey, world: World) -> None:
         world.redactor.add(key.partition(":")[2])  # the password alone
 
 
-def ready_or_error(provider_id: str, config: Config, world: World, *, model: str | None = None) -> Ready | LlmError:
+def ready_or_error(
+    provider_id: str, config: Config, world: World, *, model: str | None = None, command_seconds: float = 30.0
+) -> Ready | LlmError:
     """The same, for a command that goes on with other providers: the error is returned, and names the provider."""
     try:
-        return make_ready(provider_id, config, world, model=model)
+        return make_ready(provider_id, config, world, model=model, command_seconds=command_seconds)
     except LlmError as exc:
         exc.provider = exc.provider or provider_id
         return exc

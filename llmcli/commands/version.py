@@ -103,7 +103,7 @@ def _files(directory: str | None, named: str | None) -> Iterator[str]:
 
 def _in(directory: str) -> list[str]:
     try:
-        return sorted(f"{directory}/{name}" for name in os.listdir(directory))
+        return sorted(f"{directory}/{name}" for name in os.listdir(directory) if not name.startswith("."))
     except OSError:  # mostly: there is none
         return []
 
