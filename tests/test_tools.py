@@ -295,6 +295,17 @@ def test_always_is_asked_once_for_a_tool(calling: Calling) -> None:
     assert "odd failed" in done.out.decode()
 
 
+def test_what_was_typed_before_the_question_is_no_answer_to_it(calling: Calling) -> None:
+    words = calling.words("add", {"a": 1}, "--option", "delay=1", "--option", "text=Hm.")
+    with talking_to(calling.program, *words) as session:
+        session.until("echo/echo")
+        session.type("y\r")
+        session.until("a(lways this tool)")
+        session.type("n\r")
+        session.until("add failed: the user did not allow this call")
+        assert "add gave" not in session.ended().out.decode()
+
+
 def test_ctrl_c_at_the_question_ends_it_all(calling: Calling) -> None:
     with talking_to(calling.program, *calling.words("add", {"a": 1})) as session:
         session.until("a(lways this tool)")

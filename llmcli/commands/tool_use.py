@@ -5,6 +5,7 @@ Every call and every result is a line on stderr. A call that nothing allows befo
 where nobody can be asked it is not run.
 """
 
+import termios
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from llmcli.commands import asking
@@ -56,6 +57,7 @@ class Permission:
         if name in self._allowed:
             self._world.note(f"tool {_short(shown)}")
             return True
+        termios.tcflush(self._world.stdin or 0, termios.TCIFLUSH)  # what was typed before is no answer to this
         self._world.say(f"llmcli: tool {shown}")
         answer = self._answer()
         if answer == "always":
@@ -63,6 +65,11 @@ class Permission:
         return answer in ("yes", "always")
 
     def _answer(self) -> str:
+        import termios
+
+        termios.tcflush(
+            self._world.stdin or 0, termios.TCIFLUSH
+        )  # what was typed before the question is no answer to it
         words = ("yes", "no", "always")
 
         def check(answer: str) -> None:
