@@ -195,6 +195,8 @@ class Provider:
             yield "vision", "takes no attachments"
         if request.thinking not in (None, "off"):
             yield "thinking", "has no control over thinking"
+        if request.schema is not None and not (self.json_mode and not request.schema.document):
+            yield "schema", "cannot be held to a schema"
         if request.complete:
             yield "generate", "cannot complete bare text"
 

@@ -400,7 +400,7 @@ def test_a_table_with_tools_a_schema_and_thinking_passes_every_check(llmcli: Pro
     assert [each for each in done.json if each["status"] == "failed"] == []
     statuses = {each["id"]: each["status"] for each in done.json}
     assert {statuses[name] for name in ("tools-are-sent-or-refused", "the-results-of-tools-are-sent",
-            "a-schema-is-sent", "how-much-to-think-is-sent-or-refused")} == {"ok"}  # fmt: skip
+            "a-schema-is-sent-or-refused", "how-much-to-think-is-sent-or-refused")} == {"ok"}  # fmt: skip
 
 
 def test_without_samples_the_check_says_what_it_could_not_check(llmcli: Program) -> None:

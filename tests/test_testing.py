@@ -427,7 +427,7 @@ class RefusesByAnotherName(Acme):
 
 
 for _check in ("tools-are-sent-or-refused", "attachments-are-sent-or-refused", "how-much-to-think-is-sent-or-refused",
-               "bare-text-is-sent-as-it-is-or-refused"):  # fmt: skip
+               "a-schema-is-sent-or-refused", "bare-text-is-sent-as-it-is-or-refused"):  # fmt: skip
     MUTANTS += [
         Mutant(_check, Subject(Careless, SAMPLES), "call super().check(request)"),
         Mutant(_check, Subject(CarelessOverASocket, SOCKET_SAMPLES, serve=serve), "call super().check(request)"),
@@ -552,13 +552,13 @@ class LosesUrls(Retold):
         return tuple(part for part in parts if not (isinstance(part, Attachment) and part.url))
 
 
-@mutant("a-schema-is-sent", "the schema is not sent")
+@mutant("a-schema-is-sent-or-refused", "the schema is not sent")
 class WithoutSchema(Forgetful):
     def left(self, request: ChatRequest) -> ChatRequest:
         return request._replace(schema=None)
 
 
-@mutant("a-schema-is-sent", "a schema changes nothing")
+@mutant("a-schema-is-sent-or-refused", "a schema changes nothing")
 class HasAModeThatItDoesNotUse(WithoutSchema):
     capabilities = Capabilities()
     json_mode = True

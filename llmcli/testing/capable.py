@@ -162,19 +162,16 @@ def attachments_are_sent_or_refused(subject: Subject, stream: bool) -> None:
 
 @check("any")
 @each_way
-def a_schema_is_sent(subject: Subject, stream: bool) -> None:
-    """The schema that the answer has to satisfy is sent, or that it has to be JSON"""
-    provider = subject.made()
-    if provider.capabilities.schema:
-        found = _sent(subject, "schema", subject.asked(schema=_SCHEMA), stream=stream)
-        if not found.mentions("kit_city"):
+def a_schema_is_sent_or_refused(subject: Subject, stream: bool) -> None:
+    """The schema that the answer has to satisfy is sent, or refused; where there is a JSON mode, that is asked for"""
+    provider, request = subject.made(), subject.asked(schema=_SCHEMA)
+    if _is_asked_for(subject, "schema", request, "the request had a schema"):
+        if not _sent(subject, "schema", request, stream=stream).mentions("kit_city"):
             fail("the schema is not sent: send request.schema in the API's form, or declare schema=False")
     elif provider.json_mode:
         found = _sent(subject, "schema", subject.asked(schema=Schema("kit_answer", {})), stream=stream)
         if found == described(subject, subject.asked(), stream=stream):
             fail("`json_mode` is declared, but a schema changes nothing: ask the API for JSON where there is one")
-    else:
-        skip("capabilities do not say schema, and there is no json_mode: the program puts a schema into the prompt")
 
 
 @check("any")

@@ -24,7 +24,7 @@ from llmcli.provider import (
 from llmcli.types import ChatRequest, HttpRequest, Json, Message, Model, ModelPage, ProviderConfig, message
 
 from llmcli_cohere import v1, v2
-from llmcli_cohere.form import in_words, response_format
+from llmcli_cohere.form import FORM, in_words, refused, response_format
 from llmcli_cohere.reading import whole_number
 
 __all__ = ["Cohere"]
@@ -159,11 +159,16 @@ class Cohere(HTTPProvider):
         return with_headers(sent, {"Accept": self._version.stream_type}) if stream else sent
 
     def adapt(self, request: ChatRequest, error: LlmError) -> ChatRequest | None:
-        """The same request without a word on thinking, where a model that never thinks is told not to."""
-        never = isinstance(error, RequestRejected) and "thinking" in error.message.lower()
-        if not never or request.thinking not in ("off", 0) or "thinking" in request.without:
+        """
+        The same request without a word on thinking, where a model that never thinks is told not to; or with the form of
+        the answer in words, where a model refuses the field for it.
+        """
+        if not isinstance(error, RequestRejected):
             return None
-        return request._replace(without=request.without | {"thinking"})
+        never = request.thinking in ("off", 0) and "thinking" not in request.without
+        if never and "thinking" in error.message.lower():
+            return request._replace(without=request.without | {"thinking"})
+        return request._replace(without=request.without | {FORM}) if refused(request, error.message) else None
 
     # --- the answer ---
 

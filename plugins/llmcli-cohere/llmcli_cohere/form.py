@@ -5,6 +5,8 @@ What is left out of a schema only narrows what fits, and whoever asked holds the
 cannot be said at all (alternatives, an answer that is no object, objects without a required field, a form beside tools)
 is asked for in words.
 
+What a model refuses all the same is asked for in words too.
+
 Source: the page on structured outputs in cohere-ai/cohere-developer-experience (2026-08-20).
 """
 
@@ -24,6 +26,8 @@ _LEFT_OUT = frozenset((
 ))  # fmt: skip
 _KNOWN = _KEPT | _TABLES | _LEFT_OUT | {"items", "pattern", "format"}
 _FORMATS = ("date-time", "uuid", "date", "time")
+FORM = "response_format"  # in `ChatRequest.without`: a model has refused it
+_REFUSED = re.compile(r"(?i)response.?format|json.?schema|json.?object|\bschema\b")
 _BEYOND = re.compile(r"[$^]|\(\?[=!]")  # of regular expressions
 
 
@@ -45,9 +49,14 @@ def in_words(request: ChatRequest) -> str:
     return f"Answer with nothing but one JSON document that this JSON schema allows:\n{wanted}"
 
 
+def refused(request: ChatRequest, complaint: str) -> bool:
+    """Whether it is the form that a model refuses, and there is one."""
+    return bool(response_format(request, "schema")) and bool(_REFUSED.search(complaint))
+
+
 def _wants_object(request: ChatRequest) -> bool:
     """Whether the answer is to be an object, and there are no tools, which the field cannot stand beside."""
-    if request.schema is None or request.tools:
+    if request.schema is None or request.tools or FORM in request.without:
         return False
     return not request.schema.document or bool(request.schema.document.get("type") == "object")
 

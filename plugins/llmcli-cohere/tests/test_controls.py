@@ -252,6 +252,19 @@ def test_any_object_is_asked_for_by_the_mode_and_in_words() -> None:
     assert body["preamble"] == "Answer with nothing but one JSON object."
 
 
+def test_a_form_that_a_model_refuses_is_asked_for_in_words_once() -> None:
+    adapter, asked = provider(), request(schema=Schema("city", CITY))
+    complaint = RequestRejected("invalid request: response_format is not supported by this model")
+    again = adapter.adapt(asked, complaint)
+    assert again is not None
+    body = sent(again)
+    assert "response_format" not in body
+    assert json.dumps(CITY) in body["messages"][0]["content"]
+    assert adapter.adapt(again, complaint) is None
+    assert adapter.adapt(request(), complaint) is None
+    assert adapter.adapt(asked, RequestRejected("invalid request: temperature")) is None
+
+
 # --- thinking -------------------------------------------------------------------------------------
 
 

@@ -39,13 +39,27 @@ def _accepted(schema: object, root: Schema, within: tuple[str, ...]) -> dict[str
     kept: dict[str, Json] = {name: schema[name] for name in _KEPT if name in schema}
     if schema.get("format") in _FORMATS:
         kept["format"] = schema["format"]
-    values = [schema["const"]] if "const" in schema else schema.get("enum")
-    if isinstance(values, Sequence) and all(type(value) in (str, int, float) for value in values):
-        kept["enum"] = list(values)
-    kept |= _nested(schema, root, within)
+    kept |= _values(schema) | _nested(schema, root, within)
+    choices = kept.get("anyOf")
+    if isinstance(choices, list) and all(isinstance(choice, dict) and "type" in choice for choice in choices):
+        kept.pop("type", None)  # each of the alternatives says it for itself
     for part in _schemas(schema.get("allOf")):
         kept = _both(kept, _accepted(part, root, within))
     return kept
+
+
+def _values(schema: Schema) -> dict[str, Json]:
+    """The values that a schema names: texts and numbers can be, and null beside them as an alternative."""
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    if not isinstance(values, Sequence):
+        return {}
+    named = [value for value in values if value is not None]
+    if not named or not all(type(value) in (str, int, float) for value in named):
+        return {}
+    if len(named) == len(values):
+        return {"enum": named}
+    kind = "string" if isinstance(named[0], str) else "number"
+    return {"anyOf": [{"type": kind, "enum": named}, {"type": "null"}]}
 
 
 def _nested(schema: Schema, root: Schema, within: tuple[str, ...]) -> dict[str, Json]:

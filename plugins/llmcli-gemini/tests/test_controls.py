@@ -165,7 +165,17 @@ def test_an_answer_of_a_schema_is_asked_for_by_geminis_own_fields() -> None:
         ),
         pytest.param({"type": "string", "format": "date"}, {"type": "string", "format": "date"}, id="a known format"),
         pytest.param({"const": "x"}, {"enum": ["x"]}, id="a constant"),
-        pytest.param({"enum": ["a", None]}, {}, id="null among the values"),
+        pytest.param({"enum": ["a", True]}, {}, id="values of other kinds"),
+        pytest.param(
+            {"type": ["string", "null"], "description": "D", "enum": ["a", None]},
+            {"description": "D", "anyOf": [{"type": "string", "enum": ["a"]}, {"type": "null"}]},
+            id="null among the values",
+        ),
+        pytest.param(
+            {"type": "object", "anyOf": [{"required": ["a"]}, {"required": ["b"]}]},
+            {"type": "object", "anyOf": [{"required": ["a"]}, {"required": ["b"]}]},
+            id="alternatives of one type",
+        ),
         pytest.param({"oneOf": [{"type": "null"}, True]}, {"anyOf": [{"type": "null"}, {}]}, id="one of several"),
         pytest.param(
             {"type": ["array", "null"], "prefixItems": [{"type": "string"}], "items": {"not": {}}},
