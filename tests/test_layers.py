@@ -99,7 +99,7 @@ ONLY_INSIDE_FUNCTIONS = {"rich", "markdown_it", "keyring", "tomli_w", "jsonschem
 LAZY = {
     "llmcli.cli": "each command loads its own module, so that --help loads none",
     "llmcli.cli_setup": "each command loads its own module, so that --help loads none",
-    "llmcli.commands.chat": "who has chosen a model does not pay for looking around",
+    "llmcli.commands.chat": "who has chosen a model does not pay for looking around, nor who names no tools for them",
     "llmcli.output": "what is piped is not rendered",
     "llmcli.providers.openai": "few requests have attachments, a schema, or go to the Responses API",
     "llmcli.registry": "a provider is loaded when it is asked for",

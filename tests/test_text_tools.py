@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmcli.text_tools import STYLES, harmless, heard, told, with_stops
@@ -278,6 +278,7 @@ WORDS = [
 ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(WORDS), max_size=12), st.sampled_from(sorted(STYLES)))
 def test_how_a_text_is_cut_into_pieces_changes_nothing(words: list[str], style: str) -> None:
     text = "".join(words)

@@ -143,6 +143,21 @@ def test_what_comes_of_a_call_is_told_and_the_conversation_goes_on(
     assert results(calling(call, [arguments], "--yes", "--json")) == [result]
 
 
+def test_a_function_says_itself_how_long_it_may_take(calling: Calling) -> None:
+    slow = "import time\ndef it() -> None:\n    time.sleep(600)\nit.timeout = {}\n"
+    Path(calling.tools).write_text(slow.format(0.5))
+
+    assert results(calling("it", {}, "--yes", "--json")) == [("it took longer than 0.5 s", True)]
+    Path(calling.tools).write_text(slow.format("'long'"))
+    assert "it.timeout should be a number of seconds above 0" in calling("it", {}, "--yes").err
+
+
+def test_half_a_character_in_a_result_harms_nobody(calling: Calling) -> None:
+    Path(calling.tools).write_text("def it() -> str:\n    return 'a\\ud800b'\n")
+
+    assert results(calling("it", {}, "--yes", "--json")) == [("a?b", False)]
+
+
 def test_a_function_reads_nothing_of_what_is_on_stdin(calling: Calling) -> None:
     done = calling("read", {}, "--yes", "--json", "-n", stdin=b"not for it\n")
 

@@ -20,10 +20,11 @@ from llmcli.errors import ConfigurationError, UsageError
 from llmcli.output import json_text
 from llmcli.signals import Interrupted
 from llmcli.tools import functions
-from llmcli.tools.offered import Arguments, Offered, ToolFailed
+from llmcli.tools.offered import SECONDS, Arguments, Offered, ToolFailed
 from llmcli.world import World
 
 _LOADING = 20.0  # seconds
+_LONGEST = 10.0**7  # seconds
 
 _T = TypeVar("_T")
 
@@ -48,14 +49,17 @@ def tools_of_file(path: str, name: str | None, world: World) -> list[Offered]:
 
 
 def offered(function: Callable[..., Any], origin: str, name: str | None = None) -> Offered:
-    """A function as a tool that can be run, under its own name or another."""
+    """A function as a tool that can be run, under its own name or another. An attribute `timeout` says its seconds."""
     tool = functions.tool_of(function, origin)
     tool = tool._replace(name=name or tool.name)
+    seconds = getattr(function, "timeout", SECONDS)
+    if not isinstance(seconds, int | float) or not 0 < seconds < _LONGEST:
+        raise ConfigurationError(f"{origin}: {tool.name}.timeout should be a number of seconds above 0")
 
     def run(arguments: Arguments, seconds: float) -> str:
         return _in_time(lambda: functions.call(function, arguments), seconds)
 
-    return Offered(tool, origin, run, lambda arguments: f"{tool.name}({json_text(arguments)})")
+    return Offered(tool, origin, run, lambda arguments: f"{tool.name}({json_text(arguments)})", seconds=seconds)
 
 
 def _public(module: ModuleType) -> list[Callable[..., Any]]:

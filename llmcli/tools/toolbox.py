@@ -98,7 +98,8 @@ def failure(call: ToolCall, why: str, most: int | None = None) -> ToolResult:
 
 
 def cut(text: str, most: int) -> str:
-    """The text, or its beginning with a note of how much is missing."""
+    """The text as UTF-8 can say it, or its beginning with a note of how much is missing."""
+    text = text.encode("utf-8", "replace").decode()
     if len(text) <= most:
         return text
     return f"{text[:most]}\n[cut here: {len(text) - most} more characters]"
