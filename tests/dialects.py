@@ -1,4 +1,7 @@
-"""The same answer in the formats of OpenAI, Anthropic and Ollama: how a piece, an end and an error look on the wire."""
+"""
+The same answer in the formats of OpenAI (both of them), Anthropic and Ollama: how a piece, an end and an error look on
+the wire.
+"""
 
 import json
 from collections.abc import Callable, Mapping
@@ -23,9 +26,10 @@ class Dialect:
     error: Callable[[str, str], bytes]
     alive: bytes
     opening: bytes = b""
+    arguments: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return self.provider
+        return "-".join((self.provider, *self.arguments[-1:]))
 
     @property
     def end(self) -> bytes:
@@ -57,7 +61,7 @@ def ask(program: Program, server: Server, dialect: Dialect, *args: str, **popen:
 
 def command(server: Server, dialect: Dialect, *args: str) -> tuple[str, ...]:
     """The arguments of `ask`, for other ways to run the program."""
-    where = ("-p", dialect.provider, "--base-url", server.url, "-m", "m")
+    where = ("-p", dialect.provider, *dialect.arguments, "--base-url", server.url, "-m", "m")
     retries = () if "--retries" in args else ("--retries", "2")
     return ("chat", *where, "-n", *retries, *args, "hi")
 
@@ -109,6 +113,35 @@ OPENAI = Dialect(
 )
 
 
+def _response(status: str, reason: str | None = None) -> Mapping[str, Any]:
+    details = {"reason": reason} if reason else None
+    return {"id": "resp_1", "model": "m", "status": status, "incomplete_details": details, "output": []}
+
+
+def response_event(type: str, **fields: Any) -> bytes:  # noqa: A002 - the API's own word
+    """An event of the Responses API, which has its type as its name and in its data."""
+    return sse({"type": type, **fields}, type)
+
+
+def _response_end(reason: str) -> bytes:
+    if reason == "stop":
+        return response_event("response.completed", response=_response("completed"))
+    cut = {"length": "max_output_tokens"}.get(reason, reason)
+    return response_event("response.incomplete", response=_response("incomplete", cut))
+
+
+RESPONSES = Dialect(
+    "openai-compatible",
+    "text/event-stream",
+    opening=response_event("response.created", response=_response("in_progress")),
+    piece=lambda text: response_event("response.output_text.delta", output_index=0, item_id="msg_1", delta=text),
+    ending=_response_end,
+    error=lambda kind, message: response_event("error", code=kind, message=message, param=None),
+    alive=b": keep-alive\n\n",
+    arguments=("--option", "api=responses"),
+)
+
+
 def anthropic(type: str, **fields: Any) -> bytes:  # noqa: A002 - the API's own word
     """An event of Anthropic's, which has its type as its name and in its data."""
     return sse({"type": type, **fields}, type)
@@ -147,4 +180,4 @@ OLLAMA = Dialect(
     alive=b"\n",
 )
 
-DIALECTS = (OPENAI, ANTHROPIC, OLLAMA)
+DIALECTS = (OPENAI, RESPONSES, ANTHROPIC, OLLAMA)

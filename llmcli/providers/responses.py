@@ -162,11 +162,15 @@ def _said(message: Message, origin: str, ids: CallIds) -> Iterator[JsonObject]:
 
 
 class _Item:
-    """An item of the answer that is being told. `text` is what was said of it so far: text, thinking or arguments."""
+    """
+    An item of the answer that is being told. `spoke`: some of its text was handed on, and is not kept; `arguments` are
+    the pieces of a call's.
+    """
 
     def __init__(self, told: JsonObject) -> None:
         self.told = told
-        self.text = ""
+        self.spoke = False
+        self.arguments: list[str] = []
         self.done = False
 
     @property
@@ -252,13 +256,13 @@ class ResponsesReader(Reader):
     def summarised(self, event: JsonObject) -> list[Event]:
         """Another part of the summary begins: a paragraph of its own."""
         item = self._item(event, {"type": "reasoning"})
-        return self._thought(item, "\n\n") if item.text else []
+        return self._thought(item, "\n\n") if item.spoke else []
 
     def argued(self, event: JsonObject) -> list[Event]:
         """A piece of the arguments of a call."""
         item = self._item(event, {"type": "function_call"})
         piece = as_text(event.get("delta"))
-        item.text += piece
+        item.arguments.append(piece)
         return [ToolCallDelta(as_text(item.told.get("name")), piece)] if piece else []
 
     def annotated(self, event: JsonObject) -> list[Event]:
@@ -301,7 +305,7 @@ class ResponsesReader(Reader):
 
     def _said(self, item: _Item) -> list[Event]:
         events: list[Event] = []
-        if not item.text:
+        if not item.spoke:
             events += self._phase(item.told)
             for part in _objects(item.told.get("content")):
                 refusal = as_text(part.get("refusal"))
@@ -317,7 +321,7 @@ class ResponsesReader(Reader):
         text behind it (llama.cpp).
         """
         events: list[Event] = []
-        if not item.text:
+        if not item.spoke:
             parts = _objects(item.told.get("summary")) or _objects(item.told.get("content"))
             events += self._thought(item, "\n\n".join(as_text(part.get("text")) for part in parts))
         if item.told.get("encrypted_content"):
@@ -330,7 +334,9 @@ class ResponsesReader(Reader):
 
     def _called(self, item: _Item) -> list[Event]:
         told = item.told.get("arguments")
-        arguments = json.dumps(told, ensure_ascii=False) if isinstance(told, dict) else as_text(told) or item.text
+        arguments = (
+            json.dumps(told, ensure_ascii=False) if isinstance(told, dict) else as_text(told) or "".join(item.arguments)
+        )
         if arguments.strip() in ("", "null"):
             arguments = "{}"
         name, call_id = as_text(item.told.get("name")), as_text(item.told.get("call_id"))
@@ -347,14 +353,15 @@ class ResponsesReader(Reader):
             yield ThinkingEnd({self._origin: {"phase": told["phase"]}})
 
     def _wrote(self, item: _Item, text: str) -> list[Event]:
-        item.text += text
-        return [*self._stop_thinking(), TextDelta(text)] if text else []
+        if not text:
+            return []
+        item.spoke = True
+        return [*self._stop_thinking(), TextDelta(text)]
 
     def _thought(self, item: _Item, text: str) -> list[Event]:
         if not text:
             return []
-        item.text += text
-        self._thinking = True
+        item.spoke = self._thinking = True
         return [ThinkingDelta(text)]
 
     def _stop_thinking(self) -> Iterator[Event]:
