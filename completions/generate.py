@@ -84,6 +84,8 @@ EXCEPTIONS: dict[tuple[str | None, str], Value] = {
     ("providers read", "model"): Value(MODELS),
     ("providers check", "model"): Value(MODELS),
     (None, "ca_bundle"): Value(FILES),
+    (None, "attach"): Value(FILES),
+    (None, "schema"): Value(FILES),
 }
 
 

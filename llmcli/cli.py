@@ -52,6 +52,10 @@ def chat(
     api_key_file: Annotated[str | None, typer.Option("--api-key-file", metavar="FILE", help="Read the key from FILE.")] = None,
     system: Annotated[str | None, typer.Option("--system", "-s", metavar="TEXT", help="The system prompt.")] = None,
     file: Annotated[list[str] | None, typer.Option("--file", "-f", metavar="FILE", help="Add a text file with its name; repeatable.")] = None,
+    attach: Annotated[list[str] | None, typer.Option("--attach", "-a", metavar="FILE|URL", help="Attach a picture, a PDF or a sound; `-` is stdin; repeatable.")] = None,
+    attach_private: Annotated[bool, typer.Option("--attach-private", help="Fetch URLs of -a here, also from this machine and its network.")] = False,
+    template: Annotated[str | None, typer.Option(metavar="NAME", help="Ask what a template says; `llmcli templates` lists them.")] = None,
+    var: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="The value of a variable of the template; repeatable.")] = None,
     no_stdin: Annotated[bool, typer.Option("--no-stdin", "-n", help="Leave stdin alone (in loops).")] = False,
     temperature: Annotated[float | None, typer.Option(help="Sampling temperature.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="The most tokens of the answer.")] = None,
@@ -59,6 +63,9 @@ def chat(
     stop: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="End the answer at TEXT; repeatable.")] = None,
     seed: Annotated[int | None, typer.Option(help="For an answer that can be had again.")] = None,
     option: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="An option of the provider's own, past every check of ours; repeatable.")] = None,
+    schema: Annotated[str | None, typer.Option(metavar="SCHEMA", help="Have the answer satisfy a JSON schema: a file, JSON, or fields ('name: str, age: int'). It is one JSON document, or exit 13.")] = None,
+    schema_multi: Annotated[bool, typer.Option("--schema-multi", help="The answer is a list of such values.")] = False,
+    schema_retries: Annotated[int, typer.Option(metavar="N", min=0, help="How often an answer that does not satisfy the schema is sent back.")] = 1,
     tool: Annotated[list[str] | None, typer.Option(metavar="FILE.py[:NAME]", help="Let the model call the functions of a Python file, or the one of this name; or a tool by its name: [tools.NAME] of the configuration, or an installed one; repeatable.")] = None,
     tool_defs: Annotated[str | None, typer.Option(metavar="FILE", help="Tools as OpenAI's JSON defines them: calls are shown (--json, --jsonl) and nothing is run.")] = None,
     tool_choice: Annotated[str | None, typer.Option(metavar="auto|none|required|NAME", help="Whether the model may, may not or must call a tool first, or which.")] = None,
@@ -114,7 +121,7 @@ _CHAT_EPILOG = epilog(
     statuses="Exit status 0 means that the whole answer was written; `llmcli --help` lists the others. "
     "`--option fail=429` and its kin make -m echo fail, to try a script's error handling.",
 )
-_REPEATABLE = frozenset({"prompt", "file", "stop", "option", "fallback", "tool", "allow_tool"})
+_REPEATABLE = frozenset({"prompt", "file", "attach", "var", "stop", "option", "fallback", "tool", "allow_tool"})
 
 
 def _from_environment(ctx: typer.Context, parameter: str) -> bool:
@@ -127,8 +134,8 @@ class _Chat(Command):
 
     panels: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "Where it is": ("base_url", "api_key_file"),
-        "What goes in": ("system", "file", "no_stdin"),
-        "What is asked for": ("temperature", "max_tokens", "top_p", "stop", "seed", "option", "stream"),
+        "What goes in": ("system", "file", "attach", "attach_private", "template", "var", "no_stdin"),
+        "What is asked for": ("temperature", "max_tokens", "top_p", "stop", "seed", "option", "schema", "schema_multi", "schema_retries", "stream"),
         "Tools": ("tool", "tool_defs", "tool_choice", "max_tool_rounds", "yes", "allow_tool"),
         "What comes out": ("format", "json", "jsonl", "raw", "extract", "output", "show_thinking", "usage", "color", "quiet"),
         "Time and failures": ("timeout", "connect_timeout", "first_timeout", "idle_timeout", "retries", "retry_max_wait", "fallback", "strict"),
@@ -142,7 +149,11 @@ class _Commands(Group):
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         """In the order in which they are met."""
-        return [name for name in ("chat", "models", "health", "providers", "completions") if name in self.commands]
+        return [
+            name
+            for name in ("chat", "models", "health", "providers", "templates", "completions")
+            if name in self.commands
+        ]
 
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         super().format_commands(ctx, formatter)

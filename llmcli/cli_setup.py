@@ -1,5 +1,5 @@
 """
-The commands besides `chat`: models, health, providers, completions. Layer 4.
+The commands besides `chat`: models, health, providers, templates, completions. Layer 4.
 
 Each body begins with the one import of its module: what `--help` does not need is not loaded for it.
 """
@@ -18,6 +18,7 @@ models_app = typer.Typer(
 providers_app = typer.Typer(
     help="List providers, and set one up: log in, choose, add, check.", rich_markup_mode=None, cls=Group
 )
+templates_app = typer.Typer(help="List the templates of prompts, and show one.", rich_markup_mode=None, cls=Group)
 
 _Timeout15 = Annotated[
     float | None, typer.Option("--timeout", metavar="SECONDS", min=0, help="The most that each provider may take (15).")
@@ -34,6 +35,7 @@ def add_to(app: typer.Typer, first: str | None) -> None:
         "models": lambda: app.add_typer(models_app, name="models", epilog=_MODELS_EPILOG),
         "health": lambda: app.command(cls=Command, epilog=_HEALTH_EPILOG)(health),
         "providers": lambda: app.add_typer(providers_app, name="providers", epilog=_PROVIDERS_EPILOG),
+        "templates": lambda: app.add_typer(templates_app, name="templates", epilog=_TEMPLATES_EPILOG),
         "completions": lambda: app.command(cls=Command, epilog=_COMPLETIONS_EPILOG)(completions),
     }
     for add in [known[first]] if first in known else known.values():
@@ -384,6 +386,52 @@ def providers_new(
     from llmcli.commands import new_provider as command
 
     command.run(name, template, ctx.obj, directory=directory)
+
+
+# --- templates ------------------------------------------------------------------------------------
+
+_TEMPLATES_EPILOG = epilog(
+    "llmcli templates",
+    "llmcli templates show review",
+    "git diff | llmcli chat --template review --var language=Python",
+)
+
+
+@templates_app.callback(invoke_without_command=True)
+def templates(ctx: typer.Context, json: Json = False) -> None:
+    """List the templates of prompts: their names, their variables, what they are for."""
+    if ctx.invoked_subcommand is None:
+        _list_templates(ctx.obj, as_json=json)
+
+
+@templates_app.command("list", cls=Command, epilog=epilog(
+    "llmcli templates list", "llmcli templates list --json", "llmcli templates list | cut -f1"))  # fmt: skip
+def templates_list(ctx: typer.Context, json: Json = False) -> None:
+    """List them: in a pipe as lines of name, variables, model and what it is for."""
+    _list_templates(ctx.obj, as_json=_with_parent(ctx, json=json)["json"])
+
+
+def _list_templates(world: World, *, as_json: bool) -> None:
+    from llmcli.commands import templates as command
+
+    world.json_errors = as_json
+    command.run(world, as_json=as_json)
+
+
+@templates_app.command("show", cls=Command, epilog=epilog(
+    "llmcli templates show review", "llmcli templates show review --json",
+    "llmcli templates show review > /dev/null || echo 'it is broken'"))  # fmt: skip
+def templates_show(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name; `llmcli templates` lists them.")],
+    json: Json = False,
+) -> None:
+    """Show all that one template says, checked."""
+    from llmcli.commands import templates as command
+
+    world: World = ctx.obj
+    world.json_errors = as_json = _with_parent(ctx, json=json)["json"]
+    command.show(name, world, as_json=as_json)
 
 
 # --- completions ----------------------------------------------------------------------------------

@@ -83,6 +83,11 @@ PROVIDER_KEYS: dict[str, Key] = {
         "How tools are told: `native`, or by `text` (`text-hermes`, `text-react`: in the words of such models). Left "
         "out: `native` where the provider can.",
     ),
+    "schema": Key(
+        _TEXT,
+        "How a schema is asked for: `native`, as any `json` and in words, or in words alone (`prompt`). Left out: in "
+        "the surest way that the provider has.",
+    ),
     "models": Key(
         (list, dict),
         "Names to show where the service lists none; or `[providers.ID.models.NAME]`, the same keys for one model.",
@@ -278,6 +283,7 @@ class ProviderSetup(NamedTuple):
     proxy: str | None = None
     ca_bundle: str | None = None
     tools: str | None = None  # one of TOOL_WAYS
+    schema: str | None = None  # one of schemas.WAYS
     path: str = ""
     from_environment: frozenset[str] = frozenset()  # the headers that environment variables are in
 
@@ -322,6 +328,7 @@ def provider_setup(
         proxy=table.get("proxy"),
         ca_bundle=table.get("ca_bundle"),
         tools=_tool_way(table.get("tools"), f"{place}.tools"),
+        schema=table.get("schema"),
         path=path,
         from_environment=frozenset(name for name, value in table.get("headers", {}).items() if "${" in value),
     )

@@ -55,7 +55,7 @@ NOT_RUN = {
 # What the scripts that examples are taken from have in their variables.
 GIVEN = {"question": "why is the sky blue?", "model": "echo"}
 _NEVER_FOLDED = 300  # columns
-FILES = {"notes.txt": "Buy milk.\nCall Ann.\n", "report.txt": "All is well.\n"}
+FILES = {"notes.txt": b"Buy milk.\nCall Ann.\n", "report.txt": b"All is well.\n", "cat.png": b"\x89PNG\r\n\x1a\n"}
 
 
 Perform = Callable[[str], tuple[int, str]]  # a script: its exit status, and what it printed
@@ -207,8 +207,8 @@ class Reader:
     def _make_folder(self) -> None:
         """Some texts, in a repository of git with a change that is not committed yet."""
         self.folder.mkdir()
-        for name, text in FILES.items():
-            (self.folder / name).write_text(text)
+        for name, data in FILES.items():
+            (self.folder / name).write_bytes(data)
         who = "-c user.name=Ann -c user.email=ann@example.com"
         setup = f"git init -q && git add . && git {who} commit -qm 'Begin' && echo 'Call Bob.' >> notes.txt"
         subprocess.run(["bash", "-c", setup], cwd=self.folder, env=self.env, check=True)

@@ -86,10 +86,11 @@ def somebody(folder: Path, services: Services, *added: str) -> Reader:
     other = services.addresses["http://localhost:8000"]
     acme = services.addresses["https://api.acme.example/v2"]
     for place in (".config/llmcli/providers.d", ".local/share/bash-completion/completions", ".zfunc",
-                  ".config/fish/completions", "src"):  # fmt: skip
+                  ".config/fish/completions", ".config/llmcli/templates", "src"):  # fmt: skip
         (reader.home / place).mkdir(parents=True)
     configuration = reader.home / ".config" / "llmcli"
     (configuration / "config.toml").write_text(CONFIG.format(other=other, acme=acme))
+    (configuration / "templates" / "review.toml").write_text('model = "echo"\nprompt = "Review {language}."')
     for name in added:
         (configuration / "providers.d" / f"{name}.toml").write_text(f'[providers.{name}]\nadapter = "echo"\n')
     return reader

@@ -14,23 +14,41 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 from llmcli import registry, signals
 from llmcli.answer import Call, Fold, answer, streams
 from llmcli.commands import progress
-from llmcli.commands.prompt import as_text, read_prompt
+from llmcli.commands.prompt import Frame, as_text, read_prompt, read_stdin
 from llmcli.commands.setup import Ready, make_ready, read_config, transport_for
 from llmcli.commands.show_request import show_request
 from llmcli.config import Config, with_times
 from llmcli.errors import ConfigurationError, FinishedEarly, LlmError, UsageError
-from llmcli.output import FORMATS, Look, OutputFile, Place, Sink, Stdout, extract, one_line
+from llmcli.output import FORMATS, Look, OutputFile, Place, Sink, Stdout, extract, json_text, one_line
 from llmcli.provider import HTTPProvider, Provider
 from llmcli.retry import RetryPolicy
 from llmcli.transport import Log, no_log
-from llmcli.types import ChatRequest, Event, Finish, Json, Message, Reply, Timeouts, Tool, ToolCall, message
+from llmcli.types import (
+    Attachment,
+    ChatRequest,
+    Event,
+    Finish,
+    Json,
+    Message,
+    Reply,
+    Text,
+    Timeouts,
+    Tool,
+    ToolCall,
+    message,
+)
 from llmcli.world import World
 
 if TYPE_CHECKING:
+    from llmcli.commands.attach import Attached
     from llmcli.commands.tool_use import Chosen
+    from llmcli.prompt_templates import Template
+    from llmcli.schemas import Wanted, Way
 
 _E = TypeVar("_E")
 Asked: TypeAlias = Generator[Any, None, Any]  # of events, and with tools of rounds
+Messages: TypeAlias = tuple[Message, ...]
+_Ask: TypeAlias = Callable[[Messages], Asked]
 
 _FALLBACK_STATUSES = frozenset({4, 6, 7, 8, 9})
 
@@ -85,33 +103,42 @@ class Arguments(NamedTuple):
     max_tool_rounds: int
     yes: bool
     allow_tool: Sequence[str]
+    schema: str | None
+    schema_multi: bool
+    schema_retries: int
+    attach: Sequence[str]
+    attach_private: bool
+    template: str | None
+    var: Sequence[str]
 
 
 def run(arguments: Arguments, world: World) -> None:
     """Ask, and write the answer to stdout or the output file. Raises an `LlmError` for everything that goes wrong."""
     _check_times(arguments)
     config = read_config(world, arguments.config, no_config=arguments.no_config)
-    arguments = _with_defaults(arguments, config)
-    form = _format(arguments, world)
+    template = _template(arguments, world)
+    arguments = _with_defaults(_with_template(arguments, template) if template else arguments, config)
+    schema = _schema(arguments, template)
+    form = _format(arguments, world, plain=schema is not None)
     world.json_errors = form in ("json", "jsonl")
     log = progress.open_log(world, verbose=arguments.verbose, path=arguments.log_file) or no_log
     if arguments.model is None and arguments.provider is None and config.default is None:
         from llmcli.commands import discover
 
         raise discover.nothing_chosen(config, world)
-    tools = _tools(arguments, form, config, world)
+    wish = _Wish(_tools(arguments, form, config, world), schema)
     targets = [registry.resolve(arguments.model, arguments.provider, config)]
     targets += [registry.resolve(name, None, config) for name in arguments.fallback]
-    job = _first_job(targets, arguments, tools, config, world)
-    messages = _messages(arguments, _timeouts(job.ready, arguments).total, world)
+    job = _first_job(targets, arguments, wish, config, world)
+    question = _question(arguments, template, job.ready, world, log)
     if arguments.dry_run or arguments.curl:
-        request = _said(job, job.request._replace(messages=messages))
+        request = _said(job, job.request._replace(messages=question.to(job.ready.provider)))
         stream = streams(job.ready.provider, arguments.stream)
         show_request(job.ready, request, world, stream=stream, curl=arguments.curl, key_file=arguments.api_key_file,
                      ca_bundle=arguments.ca_bundle)  # fmt: skip
         return
-    another = partial(_next_job, targets, arguments, tools, config, world)
-    _ask_in_turn(job, another, messages, arguments, form, world, log)
+    another = partial(_next_job, targets, arguments, wish, config, world)
+    _ask_in_turn(job, another, question, arguments, form, world, log)
 
 
 class _Tools(NamedTuple):
@@ -121,10 +148,18 @@ class _Tools(NamedTuple):
     chosen: "Chosen | None" = None
 
 
+class _Wish(NamedTuple):
+    """What is asked for besides an answer, of whichever provider."""
+
+    tools: _Tools | None = None
+    schema: "Wanted | None" = None
+
+
 class _Job(NamedTuple):
     """
     One target, ready to be asked; the messages of its request are filled in when they have been read. `style` is how
-    tools are told by text, where they are, and `stops` whether the service can be told where to stop.
+    tools are told by text, where they are, and `stops` whether the service can be told where to stop. `way` is how the
+    schema is asked for.
     """
 
     ready: Ready
@@ -132,6 +167,8 @@ class _Job(NamedTuple):
     tools: _Tools | None = None
     style: str | None = None
     stops: bool = False
+    schema: "Wanted | None" = None
+    way: "Way" = "prompt"
 
     @property
     def name(self) -> str:
@@ -160,34 +197,32 @@ def _tools(arguments: Arguments, form: str, config: Config, world: World) -> _To
     return _Tools(tuple(each.tool for each in chosen.toolbox.values()), chosen)
 
 
-def _first_job(
-    targets: list[registry.Target], arguments: Arguments, tools: _Tools | None, config: Config, world: World
-) -> _Job:
+def _first_job(targets: list[registry.Target], arguments: Arguments, wish: _Wish, config: Config, world: World) -> _Job:
     """
     The model that was asked for, or the first of `--fallback` that can be had where it cannot. `targets` is left with
     those that have not been tried.
     """
     target = targets.pop(0)
     try:
-        return _prepare(arguments, target, tools, config, world, first=True)
+        return _prepare(arguments, target, wish, config, world, first=True)
     except LlmError as exc:
         if not targets or exc.status not in _FALLBACK_STATUSES:
             raise
         world.note(f"{target.provider}: {exc.message}")
-        job = _next_job(targets, arguments, tools, config, world)
+        job = _next_job(targets, arguments, wish, config, world)
         if job is None:
             raise
         return job
 
 
 def _next_job(
-    targets: list[registry.Target], arguments: Arguments, tools: _Tools | None, config: Config, world: World
+    targets: list[registry.Target], arguments: Arguments, wish: _Wish, config: Config, world: World
 ) -> _Job | None:
     """The next fallback that can be asked; what is wrong with one that cannot is said."""
     while targets:
         target = targets.pop(0)
         try:
-            job = _prepare(arguments, target, tools, config, world, first=False)
+            job = _prepare(arguments, target, wish, config, world, first=False)
         except LlmError as exc:
             world.note(f"{target.provider}: {exc.message}")
         else:
@@ -197,7 +232,7 @@ def _next_job(
 
 
 def _prepare(
-    arguments: Arguments, target: registry.Target, tools: _Tools | None, config: Config, world: World, *, first: bool
+    arguments: Arguments, target: registry.Target, wish: _Wish, config: Config, world: World, *, first: bool
 ) -> _Job:
     """Check everything that can be checked before anything is read or sent."""
     ready = make_ready(
@@ -227,13 +262,20 @@ def _prepare(
         stop=tuple(arguments.stop),
         seed=arguments.seed,
         options=_options(arguments.option),
-        tools=tools.offered if tools else (),
+        tools=wish.tools.offered if wish.tools else (),
         tool_choice=arguments.tool_choice,
     )
-    job = _Job(ready, request, tools, _style(ready, world) if tools else None)
+    job = _Job(ready, request, wish.tools, _style(ready, world) if wish.tools else None, schema=wish.schema)
+    if wish.schema is not None:
+        from llmcli import schemas
+
+        job = job._replace(way=schemas.way_of(provider, ready.setup.schema))
     if job.style is not None:
         job = job._replace(stops=_takes(provider, _said(job._replace(stops=True), request)))
     provider.check(_said(job, request))
+    if arguments.attach:
+        pictured = Message("user", (Text("..."), Attachment("image/png")))
+        provider.check(request._replace(messages=(pictured,)))
     streams(provider, arguments.stream)
     return _with_settings(job)
 
@@ -259,7 +301,11 @@ def _takes(provider: Provider, request: ChatRequest) -> bool:
 
 
 def _said(job: _Job, request: ChatRequest) -> ChatRequest:
-    """The request as the provider is asked: with tools by text where it has none."""
+    """The request as the provider is asked: with tools by text where it has none, and with the schema."""
+    if job.schema is not None:
+        from llmcli import schemas
+
+        request = schemas.asking(request, job.schema, job.way)
     if job.style is None:
         return request
     from llmcli import text_tools
@@ -300,6 +346,47 @@ def _with_defaults(arguments: Arguments, config: Config) -> Arguments:
     return arguments._replace(**given)
 
 
+def _template(arguments: Arguments, world: World) -> "Template | None":
+    """The template that is named, with a value for each of its variables."""
+    if arguments.template is None:
+        if arguments.var:
+            raise UsageError("--var needs --template", hint="`llmcli templates` lists those that there are")
+        return None
+    if arguments.no_config:
+        raise UsageError("--template is read from the configuration directory, and --no-config forbids that")
+    from llmcli.commands import templates
+
+    return templates.named(arguments.template, arguments.var, world)
+
+
+def _with_template(arguments: Arguments, template: "Template") -> Arguments:
+    """What was not said on the command line, from the template."""
+    from llmcli.commands import templates
+
+    said = templates.defaults(template)
+    given = {name: value for name, value in said.items() if getattr(arguments, name) in (None, (), [])}
+    if arguments.provider is not None:
+        given.pop("model", None)  # which would be that provider's, and is not
+    more = {name: (*said.get(name, ()), *getattr(arguments, name)) for name in ("option", "tool")}
+    return arguments._replace(**{**given, **more})
+
+
+def _schema(arguments: Arguments, template: "Template | None") -> "Wanted | None":
+    """What the answer has to satisfy: as the command line says, else as the template does."""
+    if arguments.schema is None and arguments.schema_multi:
+        raise UsageError("--schema-multi needs --schema")
+    if arguments.schema is None and (template is None or template.schema is None):
+        return None
+    for name in ("extract", "tool_defs"):
+        if getattr(arguments, name):
+            raise UsageError(f"a schema and --{name.replace('_', '-')} exclude one another")
+    if arguments.schema is None:
+        return template.schema if template else None
+    from llmcli import schemas
+
+    return schemas.read(as_text(arguments.schema), many=arguments.schema_multi)
+
+
 def _check_times(arguments: Arguments) -> None:
     for name in ("timeout", "connect_timeout", "first_timeout", "idle_timeout", "retry_max_wait"):
         value = getattr(arguments, name)
@@ -307,7 +394,8 @@ def _check_times(arguments: Arguments) -> None:
             raise UsageError(f"--{name.replace('_', '-')} should be a number of seconds", hint="0 means none")
 
 
-def _format(arguments: Arguments, world: World) -> str:
+def _format(arguments: Arguments, world: World, *, plain: bool) -> str:
+    """The format that is asked for, else the best for where it goes; `plain`: the answer is no Markdown."""
     chosen = [name for name in ("json", "jsonl") if getattr(arguments, name)]
     chosen += [arguments.format] if arguments.format else []
     if len(set(chosen)) > 1:
@@ -315,15 +403,57 @@ def _format(arguments: Arguments, world: World) -> str:
     if arguments.extract and chosen and chosen[0] in ("json", "jsonl"):
         raise UsageError(f"--extract and --{chosen[0]} exclude one another")
     if chosen:
-        return chosen[0]
-    rendered = arguments.output is None and not arguments.raw and not arguments.extract and world.is_tty(world.stdout)
+        return "text" if plain and chosen[0] == "markdown" else chosen[0]
+    rendered = not (arguments.output or arguments.raw or arguments.extract or plain) and world.is_tty(world.stdout)
     return "markdown" if rendered and world.env.get("TERM") != "dumb" else "text"
 
 
-def _messages(arguments: Arguments, total: float | None, world: World) -> tuple[Message, ...]:
-    prompt = read_prompt(arguments.prompt, arguments.file, no_stdin=arguments.no_stdin, timeout=total, world=world)
+class _Question(NamedTuple):
+    """What is asked, of whichever provider. What is attached may be handed to each in another way."""
+
+    messages: Messages
+    attached: "Attached | None" = None
+
+    def to(self, provider: Provider) -> Messages:
+        """The messages for one provider."""
+        if self.attached is None:
+            return self.messages
+        *before, last = self.messages
+        return (*before, last._replace(parts=(*self.attached.parts(provider), *last.parts)))
+
+
+def _question(
+    arguments: Arguments, template: "Template | None", ready: Ready, world: World, log: Log
+) -> _Question:  # fmt: skip
+    """All that is read: the words, the files, stdin, and what is attached."""
+    timeouts = _timeouts(ready, arguments)
+    prompt = read_prompt(
+        arguments.prompt, arguments.file, no_stdin=arguments.no_stdin, timeout=timeouts.total, world=world,
+        attached=list(arguments.attach).count("-"), frame=_frame(template),
+    )  # fmt: skip
     system = (message("system", as_text(arguments.system)),) if arguments.system else ()
-    return (*system, message("user", prompt))
+    messages = (*system, message("user", prompt))
+    if not arguments.attach:
+        return _Question(messages)
+    from llmcli.commands.attach import Attached, Fetching, in_time
+
+    how = Fetching(private=arguments.attach_private, off=arguments.dry_run, ca_bundle=arguments.ca_bundle, log=log)
+    attached = Attached(
+        arguments.attach, world, stdin=lambda: bytes(read_stdin(world, timeouts.total)),
+        fetching=in_time(how, timeouts.total, world),
+    )  # fmt: skip
+    question = _Question(messages, attached)
+    question.to(ready.provider)  # what cannot be had ends it here, and asks no other provider
+    return question
+
+
+def _frame(template: "Template | None") -> Frame | None:
+    """The prompt of the template, if it has one."""
+    if template is None:
+        return None
+    from llmcli.commands import templates
+
+    return templates.frame(template)
 
 
 def _options(pairs: Sequence[str]) -> dict[str, Json]:
@@ -344,8 +474,8 @@ def _options(pairs: Sequence[str]) -> dict[str, Json]:
 
 
 def _ask_in_turn(
-    job: _Job, another: Callable[[], _Job | None], messages: tuple[Message, ...], arguments: Arguments, form: str,
-    world: World, log: Log,
+    job: _Job, another: Callable[[], _Job | None], question: _Question, arguments: Arguments, form: str, world: World,
+    log: Log,
 ) -> None:  # fmt: skip
     """Ask the first; another only before any output, and only for what another provider may do better."""
     if arguments.output:
@@ -354,7 +484,7 @@ def _ask_in_turn(
     try:
         while True:
             try:
-                _ask(job, messages, arguments, form, sink, world, log)
+                _ask(job, question, arguments, form, sink, world, log)
                 break
             except LlmError as exc:
                 if not arguments.fallback or exc.status not in _FALLBACK_STATUSES:
@@ -372,14 +502,12 @@ def _ask_in_turn(
         raise
 
 
-def _ask(
-    job: _Job, messages: tuple[Message, ...], arguments: Arguments, form: str, sink: Sink, world: World, log: Log
-) -> None:
-    request = job.request._replace(messages=messages)
+def _ask(job: _Job, question: _Question, arguments: Arguments, form: str, sink: Sink, world: World, log: Log) -> None:
     provider = job.ready.provider
+    request = job.request._replace(messages=question.to(provider))
     call = _call(job.ready, arguments, world, log)._replace(before_wait=sink.flush)
     tools = job.tools.chosen if job.tools else None
-    fold = Fold(provider.config.id, request.model, keep=form == "json" and tools is None)
+    fold = Fold(provider.config.id, request.model, keep=form == "json" and tools is None and job.schema is None)
     color = arguments.color or "auto"
     look = Look(
         raw=arguments.raw, color=world.color(color, world.stdout), width=max(20, world.columns()),
@@ -388,8 +516,8 @@ def _ask(
     before, after = [sink.flush], list[Callable[[], None]]()  # others write to the terminal
     with ExitStack() as stack:
         asked, reply = _answered(job, request, call), fold.reply
-        if tools is not None:
-            asked, reply = _in_rounds(job, request, call, fold, tools, arguments.max_tool_rounds, before, after)
+        if tools is not None or job.schema is not None:
+            asked, reply = _in_turns(job, request, call, fold, arguments, form, before, after)
         seen = fold.watch(_watched(stack.enter_context(closing(asked))))
         place: Place = sink
         if not world.quiet and world.is_tty(world.stderr) and not arguments.verbose:
@@ -420,32 +548,68 @@ def _answered(job: _Job, request: ChatRequest, call: Call) -> Asked:
     return text_tools.heard(events, request.tools, job.style)
 
 
-def _in_rounds(
-    job: _Job, request: ChatRequest, call: Call, fold: Fold, tools: "Chosen", most: int,
+def _in_turns(
+    job: _Job, request: ChatRequest, call: Call, fold: Fold, arguments: Arguments, form: str,
     before: Sequence[Callable[[], None]], after: Sequence[Callable[[], None]],
 ) -> tuple[Asked, Callable[[], Reply]]:  # fmt: skip
-    """The events of all rounds of an answer, and what tells the last reply once they are over."""
+    """
+    The events of an answer for which a model may be asked more than once (while it asks for tools, until the answer
+    satisfies the schema), and what tells the reply once they are over.
+    """
+    messages: list[Messages] = []
+    ask = _asker(job, request, call, messages)
+    if job.tools is not None and job.tools.chosen is not None:
+        ask = _with_tools(ask, job.tools.chosen, call, arguments.max_tool_rounds, before, after)
+    if job.schema is not None:
+        ask = _with_schema(ask, job.schema, messages, call, arguments.schema_retries, form)
+    last: list[Reply] = []
+
+    def asked() -> Asked:
+        last.append((yield from ask(request.messages)))
+
+    return asked(), lambda: fold.reply()._replace(message=last[0].message)
+
+
+def _with_tools(
+    ask: _Ask, tools: "Chosen", call: Call, most: int, before: Sequence[Callable[[], None]],
+    after: Sequence[Callable[[], None]],
+) -> _Ask:  # fmt: skip
+    """The same, with tools run until the model asks for none."""
     from llmcli.commands.rounds import rounds
 
-    replies: list[Reply] = []
     total = call.timeouts.total
 
     def left() -> float | None:
         return None if total is None else call.started + total - time.monotonic()
 
-    def told() -> Asked:
-        run = tools.runner(left=left, before=before, after=after)
-        replies.append((yield from rounds(_asker(job, request, call), request.messages, run, most)))
+    def asked(messages: Messages) -> Asked:
+        return rounds(ask, messages, tools.runner(left=left, before=before, after=after), most)
 
-    return told(), lambda: fold.reply()._replace(message=replies[-1].message)
+    return asked
 
 
-def _asker(job: _Job, request: ChatRequest, call: Call) -> Callable[[tuple[Message, ...]], Asked]:
-    """What asks the model with other messages: it yields the events, but for `Finish`, and returns the whole reply."""
+def _with_schema(ask: _Ask, schema: "Wanted", asked: list[Messages], call: Call, retries: int, form: str) -> _Ask:
+    """The same, until the answer satisfies the schema. `asked` has what the model was last asked with."""
+    from llmcli import schemas
 
-    def ask(messages: tuple[Message, ...]) -> Generator[Event, None, Reply]:
-        again = messages[-1].role == "tool" and request.tool_choice != "none"  # who had to call a tool has done so
-        choice = None if again else request.tool_choice
+    end = "\n" if form == "text" else ""
+    return lambda messages: schemas.until_valid(
+        ask, messages, schema, retries=retries, note=call.note, printed=lambda value: json_text(value) + end,
+        so_far=lambda: asked[-1],
+    )  # fmt: skip
+
+
+def _asker(job: _Job, request: ChatRequest, call: Call, asked: list[Messages]) -> _Ask:
+    """
+    What asks the model with other messages: it yields the events, but for `Finish`, and returns the whole reply.
+    `asked` is left with the messages of the last time.
+    """
+
+    def ask(messages: Messages) -> Generator[Event, None, Reply]:
+        asked[:] = [messages]
+        more = messages[len(request.messages) :]
+        again = any(each.role == "tool" for each in more) and request.tool_choice != "none"
+        choice = None if again else request.tool_choice  # who had to call a tool has done so
         fold = Fold(job.ready.provider.config.id, request.model, keep=True)
         with closing(_answered(job, request._replace(messages=messages, tool_choice=choice), call)) as events:
             yield from (event for event in fold.watch(events) if type(event) is not Finish)

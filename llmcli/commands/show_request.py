@@ -8,10 +8,11 @@ from typing import Any
 from urllib.parse import quote
 
 from llmcli.answer import prepared
+from llmcli.attachments import without_bytes
 from llmcli.commands.setup import Ready
 from llmcli.errors import RequestRejected
 from llmcli.provider import ApiKey, HTTPProvider
-from llmcli.types import ChatRequest, HttpRequest
+from llmcli.types import Attachment, ChatRequest, HttpRequest
 from llmcli.world import World
 
 _KEY_PLACE = "LLMCLI-THE-KEY-GOES-HERE"
@@ -33,7 +34,11 @@ def show_request(
     masked = world.redactor.clean_headers(wire.headers)
     shown = {name: value if _KEY_PLACE in value else masked[name] for name, value in wire.headers.items()}
     wire = HttpRequest(wire.method, wire.url, shown, wire.body)
-    text = as_curl(wire, _key_for_shell(ready, key_file), ca_bundle, provider.api_key) if curl else _as_json(wire)
+    if curl:
+        text = as_curl(wire, _key_for_shell(ready, key_file), ca_bundle, provider.api_key)
+    else:
+        parts = (part for message in request.messages for part in message.parts)
+        text = without_bytes(_as_json(wire), (part for part in parts if isinstance(part, Attachment)))
     world.print(f"{text}\n")
 
 
