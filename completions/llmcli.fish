@@ -30,7 +30,7 @@ function __llmcli_walk
             case --
                 set -g __llmcli_command --
                 return
-            case --model -m --provider -p --base-url --api-key-file --system -s --file -f --temperature --max-tokens --top-p --stop --seed --option --tool --tool-defs --tool-choice --max-tool-rounds --allow-tool --format --output -o --color --timeout --connect-timeout --first-timeout --idle-timeout --retries --retry-max-wait --fallback --log-file --config --ca-bundle --search --capability --key-file --key-command --adapter --default-model --key-env --key-header --path --request --content --set --status --template --directory
+            case --model -m --provider -p --base-url --api-key-file --system -s --file -f --attach -a --template --var --temperature --max-tokens --top-p --stop --seed --option --thinking --schema --schema-retries --tool --tool-defs --tool-choice --max-tool-rounds --allow-tool --format --output -o --color --timeout --connect-timeout --first-timeout --idle-timeout --retries --retry-max-wait --fallback --log-file --config --ca-bundle --search --capability --key-file --key-command --adapter --default-model --key-env --key-header --path --request --content --set --status --directory
                 set option $word
             case '--provider=*'
                 set -g __llmcli_provider (string replace -- --provider= '' $word)
@@ -39,7 +39,7 @@ function __llmcli_walk
             case '-*'
             case '*'
                 set -l command (string trim -- "$__llmcli_command $word")
-                if contains -- $command 'chat' 'health' 'completions' 'models' 'models list' 'models show' 'models alias' 'models refresh' 'providers' 'providers show' 'providers login' 'providers logout' 'providers use' 'providers add' 'providers remove' 'providers read' 'providers check' 'providers new'
+                if contains -- $command 'chat' 'health' 'completions' 'models' 'models list' 'models show' 'models alias' 'models refresh' 'providers' 'providers show' 'providers login' 'providers logout' 'providers use' 'providers add' 'providers remove' 'providers read' 'providers check' 'providers new' 'templates' 'templates list' 'templates show'
                     set -g __llmcli_command $command
                     continue
                 end
@@ -150,6 +150,7 @@ complete -c llmcli -n '__llmcli_at \'\'' -a health -d 'Check providers step by s
 complete -c llmcli -n '__llmcli_at \'\'' -a completions -d 'Print the completion script for a shell'
 complete -c llmcli -n '__llmcli_at \'\'' -a models -d 'List models, show one, name one, keep lists for completion'
 complete -c llmcli -n '__llmcli_at \'\'' -a providers -d 'List providers, and set one up: log in, choose, add, check'
+complete -c llmcli -n '__llmcli_at \'\'' -a templates -d 'List the templates of prompts, and show one'
 complete -c llmcli -n '__llmcli_at \'\'' -l version -d 'Print the version and exit.'
 complete -c llmcli -n '__llmcli_at \'\'' -l verbose -d 'With --version: Python, plugins, paths; what a report of a bug needs.'
 complete -c llmcli -n '__llmcli_at \'\'' -s h -l help -d 'Show the help and exit.'
@@ -159,6 +160,10 @@ complete -c llmcli -n '__llmcli_at \'chat\'' -l base-url -r -f -d 'Where the API
 complete -c llmcli -n '__llmcli_at \'chat\'' -l api-key-file -r -F -d 'Read the key from FILE.'
 complete -c llmcli -n '__llmcli_at \'chat\'' -l system -s s -r -f -d 'The system prompt.'
 complete -c llmcli -n '__llmcli_at \'chat\'' -l file -s f -r -F -d 'Add a text file with its name; repeatable.'
+complete -c llmcli -n '__llmcli_at \'chat\'' -l attach -s a -r -F -d 'Attach a picture, a PDF or a sound; `-` is stdin; repeatable.'
+complete -c llmcli -n '__llmcli_at \'chat\'' -l attach-private -d 'Fetch URLs of -a here, also from this machine and its network.'
+complete -c llmcli -n '__llmcli_at \'chat\'' -l template -r -f -d 'Ask what a template says; `llmcli templates` lists them.'
+complete -c llmcli -n '__llmcli_at \'chat\'' -l var -r -f -d 'The value of a variable of the template; repeatable.'
 complete -c llmcli -n '__llmcli_at \'chat\'' -l no-stdin -s n -d 'Leave stdin alone (in loops).'
 complete -c llmcli -n '__llmcli_at \'chat\'' -l temperature -r -f -d 'Sampling temperature.'
 complete -c llmcli -n '__llmcli_at \'chat\'' -l max-tokens -r -f -d 'The most tokens of the answer.'
@@ -166,6 +171,11 @@ complete -c llmcli -n '__llmcli_at \'chat\'' -l top-p -r -f -d 'Nucleus sampling
 complete -c llmcli -n '__llmcli_at \'chat\'' -l stop -r -f -d 'End the answer at TEXT; repeatable.'
 complete -c llmcli -n '__llmcli_at \'chat\'' -l seed -r -f -d 'For an answer that can be had again.'
 complete -c llmcli -n '__llmcli_at \'chat\'' -l option -r -f -d 'An option of the provider\'s own, past every check of ours; repeatable.'
+complete -c llmcli -n '__llmcli_at \'chat\'' -l thinking -r -f -d 'How much the model is to think, said as its provider wants it.'
+complete -c llmcli -n '__llmcli_at \'chat\'' -l complete -d 'Have the prompt continued as it is: no chat, no system prompt.'
+complete -c llmcli -n '__llmcli_at \'chat\'' -l schema -r -F -d 'Have the answer satisfy a JSON schema: a file, JSON, or fields (\'name: str, age: int\'). It is one JSON document, or exit 13.'
+complete -c llmcli -n '__llmcli_at \'chat\'' -l schema-multi -d 'The answer is a list of such values.'
+complete -c llmcli -n '__llmcli_at \'chat\'' -l schema-retries -r -f -d 'How often an answer that does not satisfy the schema is sent back.'
 complete -c llmcli -n '__llmcli_at \'chat\'' -l tool -r -f -d 'Let the model call the functions of a Python file, or the one of this name; or a tool by its name: [tools.NAME] of the configuration, or an installed one; repeatable.'
 complete -c llmcli -n '__llmcli_at \'chat\'' -l tool-defs -r -F -d 'Tools as OpenAI\'s JSON defines them: calls are shown (--json, --jsonl) and nothing is run.'
 complete -c llmcli -n '__llmcli_at \'chat\'' -l tool-choice -r -f -d 'Whether the model may, may not or must call a tool first, or which.'
@@ -324,3 +334,11 @@ complete -c llmcli -n '__llmcli_at \'providers check\'' -s h -l help -d 'Show th
 complete -c llmcli -n '__llmcli_at \'providers new\'' -l template -r -f -a 'plugin openai-compatible http' -d 'A package with a class, one for an OpenAI-compatible service, or a table.'
 complete -c llmcli -n '__llmcli_at \'providers new\'' -l directory -r -f -a '(__fish_complete_directories)' -d 'Where to write it; default: here.'
 complete -c llmcli -n '__llmcli_at \'providers new\'' -s h -l help -d 'Show the help and exit.'
+complete -c llmcli -n '__llmcli_at \'templates\'' -a list -d 'List them: in a pipe as lines of name, variables, model and what it is for'
+complete -c llmcli -n '__llmcli_at \'templates\'' -a show -d 'Show all that one template says, checked'
+complete -c llmcli -n '__llmcli_at \'templates\'' -l json -d 'Print JSON.'
+complete -c llmcli -n '__llmcli_at \'templates\'' -s h -l help -d 'Show the help and exit.'
+complete -c llmcli -n '__llmcli_at \'templates list\'' -l json -d 'Print JSON.'
+complete -c llmcli -n '__llmcli_at \'templates list\'' -s h -l help -d 'Show the help and exit.'
+complete -c llmcli -n '__llmcli_at \'templates show\'' -l json -d 'Print JSON.'
+complete -c llmcli -n '__llmcli_at \'templates show\'' -s h -l help -d 'Show the help and exit.'

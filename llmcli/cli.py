@@ -63,6 +63,8 @@ def chat(
     stop: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="End the answer at TEXT; repeatable.")] = None,
     seed: Annotated[int | None, typer.Option(help="For an answer that can be had again.")] = None,
     option: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="An option of the provider's own, past every check of ours; repeatable.")] = None,
+    thinking: Annotated[str | None, typer.Option(metavar="off|low|medium|high|TOKENS", help="How much the model is to think, said as its provider wants it.")] = None,
+    complete: Annotated[bool, typer.Option("--complete", help="Have the prompt continued as it is: no chat, no system prompt.")] = False,
     schema: Annotated[str | None, typer.Option(metavar="SCHEMA", help="Have the answer satisfy a JSON schema: a file, JSON, or fields ('name: str, age: int'). It is one JSON document, or exit 13.")] = None,
     schema_multi: Annotated[bool, typer.Option("--schema-multi", help="The answer is a list of such values.")] = False,
     schema_retries: Annotated[int, typer.Option(metavar="N", min=0, help="How often an answer that does not satisfy the schema is sent back.")] = 1,
@@ -135,7 +137,7 @@ class _Chat(Command):
     panels: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "Where it is": ("base_url", "api_key_file"),
         "What goes in": ("system", "file", "attach", "attach_private", "template", "var", "no_stdin"),
-        "What is asked for": ("temperature", "max_tokens", "top_p", "stop", "seed", "option", "schema", "schema_multi", "schema_retries", "stream"),
+        "What is asked for": ("temperature", "max_tokens", "top_p", "stop", "seed", "option", "thinking", "complete", "schema", "schema_multi", "schema_retries", "stream"),
         "Tools": ("tool", "tool_defs", "tool_choice", "max_tool_rounds", "yes", "allow_tool"),
         "What comes out": ("format", "json", "jsonl", "raw", "extract", "output", "show_thinking", "usage", "color", "quiet"),
         "Time and failures": ("timeout", "connect_timeout", "first_timeout", "idle_timeout", "retries", "retry_max_wait", "fallback", "strict"),

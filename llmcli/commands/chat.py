@@ -110,6 +110,8 @@ class Arguments(NamedTuple):
     attach_private: bool
     template: str | None
     var: Sequence[str]
+    thinking: str | None
+    complete: bool
 
 
 def run(arguments: Arguments, world: World) -> None:
@@ -119,6 +121,7 @@ def run(arguments: Arguments, world: World) -> None:
     template = _template(arguments, world)
     arguments = _with_defaults(_with_template(arguments, template) if template else arguments, config)
     schema = _schema(arguments, template)
+    _check_bare(arguments, schema)
     form = _format(arguments, world, plain=schema is not None)
     world.json_errors = form in ("json", "jsonl")
     log = progress.open_log(world, verbose=arguments.verbose, path=arguments.log_file) or no_log
@@ -264,6 +267,8 @@ def _prepare(
         options=_options(arguments.option),
         tools=wish.tools.offered if wish.tools else (),
         tool_choice=arguments.tool_choice,
+        thinking=_thinking(arguments.thinking),
+        complete=arguments.complete,
     )
     job = _Job(ready, request, wish.tools, _style(ready, world) if wish.tools else None, schema=wish.schema)
     if wish.schema is not None:
@@ -385,6 +390,25 @@ def _schema(arguments: Arguments, template: "Template | None") -> "Wanted | None
     from llmcli import schemas
 
     return schemas.read(as_text(arguments.schema), many=arguments.schema_multi)
+
+
+def _thinking(said: str | None) -> str | int | None:
+    """How much to think: a level, or a number of tokens."""
+    if said is None or said in ("off", "low", "medium", "high"):
+        return said
+    if said.isdecimal() and int(said) > 0:
+        return int(said)
+    raise UsageError(f"--thinking {said!r} should be off, low, medium, high, or a number of tokens")
+
+
+def _check_bare(arguments: Arguments, schema: "Wanted | None") -> None:
+    """Bare text that is continued has neither a system prompt nor anything else that a chat has."""
+    if not arguments.complete:
+        return
+    said = {name: getattr(arguments, name) for name in ("system", "tool", "tool_defs", "attach", "thinking")}
+    for name, value in {**said, "schema": schema}.items():
+        if value:
+            raise UsageError(f"--complete and --{name.replace('_', '-')} exclude one another")
 
 
 def _check_times(arguments: Arguments) -> None:
