@@ -190,7 +190,7 @@ class DeepSeek(OpenAICompatible):
     attachments: ClassVar[Mapping[str, int]] = _NONE
     thinking_in = "switch_and_effort"
     quirks = (
-        'Models think unless --option thinking=\'{"type":"disabled"}\' says otherwise.',
+        "Models think unless --thinking off says otherwise.",
         "While a model thinks, temperature and top-p are ignored or refused.",
     )
 
@@ -422,7 +422,7 @@ class ZAI(OpenAICompatible):
     responses_path = None
     thinking_in = "switch_and_effort"
     quirks = (
-        'Models think unless --option thinking=\'{"type":"disabled"}\' says otherwise; some always do.',
+        "Models think unless --thinking off says otherwise; some always do.",
         "The coding plan's address is https://api.z.ai/api/coding/paas/v4.",
         "In China the address is https://open.bigmodel.cn/api/paas/v4, with keys of its own.",
     )
@@ -446,7 +446,7 @@ class DashScope(OpenAICompatible):
     thinking_in = "budget"
     quirks = (
         "A key belongs to a region: China is dashscope.aliyuncs.com, the US dashscope-us.aliyuncs.com.",
-        "Open Qwen3 models think only while streaming; else --option enable_thinking=false is needed.",
+        "Open Qwen3 models think only while streaming; else --thinking off is needed.",
         "models does not list all models.",
     )
     lists_every_model = False
