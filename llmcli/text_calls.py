@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from llmcli.types import Tool
 
 MOST_CALLS = 32  # of one answer; the rest is noise
-_LONGEST = 1024 * 1024  # characters of one call that are read leniently
+_MOST_MARKERS = 2 * MOST_CALLS  # that are looked at; nobody may make us read a long text again and again
+_LONGEST = 256 * 1024  # characters of one call that are read leniently
 _NAMES = ("name", "tool", "function", "action")
 _ARGUMENTS = ("arguments", "parameters", "args", "input", "action_input")
 _PREFIXES = ("functions.", "default_api:", "default_api.")
@@ -82,13 +83,13 @@ def whole_message(text: str, form: Form) -> list[Found]:
     """
     bare = re.sub(r"^```\w*\s*\n|\n?```$", "", text.strip()).strip()
     found = _of_documents(bare, form) or _pythonic(bare, form)
-    return found if all(form.offers(each.name) for each in found) else []
+    return found[:MOST_CALLS] if all(form.offers(each.name) for each in found) else []
 
 
 def _of_documents(text: str, form: Form) -> list[Found]:
     """The calls of JSON documents, perhaps with semicolons between; nothing if anything else is in the text."""
     at, found = 0, list[Found]()
-    while at < len(text):
+    while at < len(text) and len(found) < MOST_CALLS:
         body = _json_from(text, at, complete=False)
         documents = body.value if isinstance(body.value, list) else [body.value]
         if not documents or not all(_has_arguments(each) for each in documents):
@@ -113,14 +114,15 @@ def calls_in(text: str, form: Form, *, complete: bool) -> list[Found]:
     """
     found: list[Found] = []
     at = 0
-    while len(found) < MOST_CALLS and (marker := _MARKER.search(text, at)):
-        if _INVENTED.search(text, at, marker.start()):
+    for _ in range(_MOST_MARKERS):
+        marker = _MARKER.search(text, at)
+        if not marker or _INVENTED.search(text, at, marker.start()):
             break
         kind, at = marker.lastgroup or "", marker.end()
         if kind != "react" or form.style == "text-react":
             calls, at = _READERS[kind](text, marker, form, complete)
             found += calls
-    return found
+    return found[:MOST_CALLS]
 
 
 # --- the forms ------------------------------------------------------------------------------------
@@ -186,7 +188,7 @@ def _mistral(text: str, marker: re.Match[str], form: Form, complete: bool) -> _R
 def _llama(text: str, marker: re.Match[str], form: Form, complete: bool) -> _Read:
     """`<|python_tag|>` and JSON, several of them between semicolons, or `name.call(key="value")` on one line."""
     at, found = marker.end(), list[Found]()
-    while body_at := re.compile(r"[\s;]*(?=[{\[])").match(text, at):
+    while len(found) < MOST_CALLS and (body_at := re.compile(r"[\s;]*(?=[{\[])").match(text, at)):
         body = _json_from(text, body_at.end(), complete=complete)
         found += _of_json(body.value, form)
         at = body.end
@@ -199,9 +201,10 @@ def _llama(text: str, marker: re.Match[str], form: Form, complete: bool) -> _Rea
 def _function(text: str, marker: re.Match[str], form: Form, complete: bool) -> _Read:
     """`<function=name>{...}</function>`, or with a `<parameter=name>` for each argument."""
     name = _clean(marker[0].removeprefix("<function=").removesuffix(">"))
-    ends = re.compile(r"\s*(?:</function>|\Z)").search(text, marker.end())
+    ends = re.compile(r"</function>|\Z").search(text, marker.end())
     end = ends.end() if ends else len(text)
-    given = re.findall(r"<parameter=([^>\n]+)>\n?(.*?)\n?</parameter>", text[marker.end() : end], re.DOTALL)
+    whole = text[marker.end() : text.rfind("</parameter>", marker.end(), end) + len("</parameter>")]
+    given = re.findall(r"<parameter=([^>\n]{1,100})>\n?(.*?)\n?</parameter>", whole, re.DOTALL)
     if given:
         return [Found(name, json.dumps({key.strip(): _value(said) for key, said in given}, ensure_ascii=False))], end
     if not text[marker.end() : end].replace("</function>", "").strip():
@@ -219,7 +222,7 @@ _READERS: dict[str, Callable[[str, re.Match[str], Form, bool], _Read]] = {
 }
 _MARKER = re.compile(
     r"(?P<plain>(?:^|(?<=\n))[ \t*]*TOOL_CALL:\**)|(?P<react>(?:^|(?<=\n))[ \t*]*Action:\**)|(?P<hermes><tool_call>)"
-    r"|(?P<mistral>\[TOOL_CALLS\])|(?P<llama><\|python_tag\|>)|(?P<function><function=[^>\n]+>)"
+    r"|(?P<mistral>\[TOOL_CALLS\])|(?P<llama><\|python_tag\|>)|(?P<function><function=[^>\n]{1,100}>)"
 )
 _INVENTED = re.compile(r"(?:^|\n)[ \t*]*(?:TOOL_RESULT|Observation):|<tool_response>|\[TOOL_RESULTS\]")
 _PLAIN_NAME = re.compile(r"[\w.:-]{1,64}")  # anything else behind a marker is prose
@@ -330,7 +333,7 @@ def _leniently(text: str, at: int, *, complete: bool) -> _Body:
     if text[at : at + 1] not in _CLOSERS:
         return _Body(_NOTHING, at)
     missing, end = _extent(text, at)
-    if (missing and not complete) or end - at > _LONGEST:
+    if missing and not (complete and end == len(text)):
         return _Body(_NOTHING, end)
     for candidate in _mended(text[at:end].rstrip() + missing):
         if isinstance(candidate, dict | list):
@@ -342,8 +345,8 @@ def _extent(text: str, at: int) -> tuple[str, int]:
     """Where a value ends that begins with a bracket; and if it does not, what would close it."""
     open_ones: list[str] = []
     quote = ""
-    end = at
-    while end < len(text):
+    end, last = at, min(len(text), at + _LONGEST)
+    while end < last:
         character = text[end]
         if quote:
             if character == "\\":
@@ -359,15 +362,17 @@ def _extent(text: str, at: int) -> tuple[str, int]:
             if not open_ones:
                 return "", end + 1
         end += 1
-    return quote + "".join(reversed(open_ones)), len(text)
+    return quote + "".join(reversed(open_ones)), last
 
 
 def _may_open(text: str, at: int) -> bool:
     """Whether an apostrophe begins a string: behind a bracket, a comma or a colon."""
-    return text[:at].rstrip()[-1:] in ("{", "[", ",", ":", "(")
+    while text[at - 1] in " \t\r\n" and at:
+        at -= 1
+    return text[at - 1] in "{[,:("
 
 
-_STRING = r'"(?:[^"\\]|\\.)*"'
+_STRING = r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'  # one without an end, too, so that it is read once
 
 
 def _mended(text: str) -> Iterator[Any]:
@@ -379,7 +384,7 @@ def _mended(text: str) -> Iterator[Any]:
         except (ValueError, RecursionError):
             continue
     words = {"true": "True", "false": "False", "null": "None"}
-    quoted = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'"
+    quoted = f"{_STRING}|{_STRING.replace(chr(34), chr(39))}"
     python = re.sub(
         rf"({quoted})|\b(true|false|null)\b", lambda found: found[1] or words[found[2]], text, flags=re.DOTALL
     )

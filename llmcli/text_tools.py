@@ -91,6 +91,8 @@ Final Answer: what you answer""",
 }
 
 _DECORATION = " \t*"  # what may stand before a marker at the start of a line
+_HEAD = 4096  # characters of a message that tell whether all of it may be a call
+_LONG = 1024  # characters of a line that need not be looked at again
 _MOST_STOPS = 4  # what the services take
 _MARKERS = ("<tool_call>", "[TOOL_CALLS]", "<|python_tag|>", "<function=")  # of models that were trained on them
 _LINE_STARTS = {"text": ("TOOL_CALL:",), "text-hermes": ("TOOL_CALL:",), "text-react": ("Action:", "Final Answer:")}
@@ -221,45 +223,50 @@ class _Hearing:
     def __init__(self, form: Form) -> None:
         self._form = form
         self._starts = _LINE_STARTS[form.style]
-        self._line = ""
+        self._line = ""  # or, of a long one, what was not handed on
+        self._amid = False  # the beginning of the line is gone
         self._shown = 0
         self._fence = ""
         self._thinking = False  # between the tags of a model that thinks in its text
-        self._blanks = ""  # behind the last word; no part of the answer if a call follows
-        self._whole: str | None = ""  # while all of the message may be a call without a marker
-        self._thoughts: str | None = "" if form.style == "text-react" else None  # until an action or the answer
-        self._calls: str | None = None  # from the first marker on
+        self._blanks: list[str] = []  # behind the last word; no part of the answer if a call follows
+        self._head = ""  # of the message, while all of it may be a call without a marker
+        self._whole: list[str] | None = []
+        self._thoughts: list[str] | None = [] if form.style == "text-react" else None  # until an action or the answer
+        self._calls: list[str] | None = None  # from the first marker on
         self._behind_the_marker = False  # of ReAct's answer, which no blank belongs to
         self._events: list[Event] = []
 
     def feed(self, text: str) -> list[Event]:
         """Take a piece of the text, and return the events of what can be handed on."""
         if self._calls is not None:
-            self._calls += text
+            self._calls.append(text)
             return []
         if self._whole is not None:
-            self._whole += text
-            if self._form.may_be_a_call(self._whole):
+            self._whole.append(text)
+            if len(self._head) >= _HEAD:
+                return []  # what it begins with was enough to tell
+            self._head += text
+            if self._form.may_be_a_call(self._head):
                 return []
-            text, self._whole = self._whole, None
+            text, self._whole = "".join(self._whole), None
         self._take(text)
         return self._handed()
 
     def end(self, *, complete: bool) -> tuple[list[Event], list[Found]]:
         """The text has ended: the events of what was held back, and the calls."""
         if self._whole is not None:
-            if found := whole_message(self._whole, self._form):
+            text, self._whole = "".join(self._whole), None
+            if found := whole_message(text, self._form):
                 return [], found
-            text, self._whole = self._whole, None
             self._take(text)
         if self._calls is None:
             self._say(self._line[self._shown :])
-            self._say_all(self._thoughts or "")
-        elif found := calls_in(self._calls, self._form, complete=complete):
+            self._say_all(*(self._thoughts or ()), *self._blanks)
+        elif found := calls_in("".join(self._calls), self._form, complete=complete):
             self._think()
             return self._handed(), found
         else:
-            self._say_all(f"{self._thoughts or ''}{self._blanks}{self._calls}", blanks="")
+            self._say_all(*(self._thoughts or ()), *self._blanks, *self._calls)
         return self._handed(), []
 
     def _handed(self) -> list[Event]:
@@ -271,27 +278,26 @@ class _Hearing:
     def _say(self, text: str) -> None:
         """Text that is no call; blanks at its end wait for more of it, thoughts for what follows them."""
         if self._thoughts is not None:
-            self._thoughts += text
+            self._thoughts.append(text)
             return
         if self._behind_the_marker:
             text = text.lstrip()
             self._behind_the_marker = not text
-        text = self._blanks + text
         shown = text.rstrip()
-        self._blanks = text[len(shown) :]
         if shown:
-            self._events.append(TextDelta(shown))
+            self._events.append(TextDelta("".join(self._blanks) + shown))
+            self._blanks.clear()
+        self._blanks.append(text[len(shown) :])
 
-    def _say_all(self, text: str, blanks: str | None = None) -> None:
-        """The last text, with the blanks that nothing followed."""
-        text += self._blanks if blanks is None else blanks
-        if text:
+    def _say_all(self, *pieces: str) -> None:
+        """The last text, with what was held back."""
+        if text := "".join(pieces):
             self._events.append(TextDelta(text))
 
     def _think(self) -> None:
         """What came before an action or the answer was a thought."""
-        thoughts, self._thoughts = (self._thoughts or "").strip().removeprefix("Thought:").strip(), None
-        if thoughts:
+        thoughts, self._thoughts = "".join(self._thoughts or ()), None
+        if thoughts := thoughts.strip().removeprefix("Thought:").strip():
             self._events += [ThinkingDelta(thoughts), ThinkingEnd()]
 
     # --- lines ---
@@ -302,11 +308,13 @@ class _Hearing:
             self._line += f"{line}\n"
             self._look(ended=True)
             if self._calls is not None:
-                self._calls += "\n".join([*whole[at + 1 :], last])
+                self._calls.append("\n".join([*whole[at + 1 :], last]))
                 return
-            self._line, self._shown = "", 0
+            self._line, self._shown, self._amid = "", 0, False
         self._line += last
         self._look(ended=False)
+        if self._shown > _LONG and not self._line.lstrip(" ").startswith(("`", "~")):
+            self._line, self._shown, self._amid = self._line[self._shown :], 0, True
 
     def _look(self, *, ended: bool) -> None:
         """Hand on what of the current line is no call. A marker in it turns all that follows into calls."""
@@ -329,7 +337,7 @@ class _Hearing:
                 self._shown = end
             else:
                 self._say_up_to(place)
-                self._calls, self._line, self._shown = self._line[place:], "", 0
+                self._calls, self._line, self._shown = [self._line[place:]], "", 0
                 return
             at = end
 
@@ -344,7 +352,7 @@ class _Hearing:
             (place, each, place + len(each)) for each in self._markers() if (place := self._line.find(each, at)) >= 0
         ]
         start = len(self._line) - len(self._line.lstrip(_DECORATION))
-        if not self._thinking and not at:
+        if not (self._thinking or at or self._amid):
             found += [(0, each, start + len(each)) for each in self._starts if self._line.startswith(each, start)]
         return min(found, default=(-1, "", -1))
 
@@ -355,7 +363,7 @@ class _Hearing:
     def _held_back(self, at: int) -> int:
         """How many characters at the end of the line may become a marker."""
         start = self._line.lstrip(_DECORATION)
-        if not self._thinking and not self._shown and any(each.startswith(start) for each in self._starts):
+        if not (self._thinking or self._shown or self._amid) and any(each.startswith(start) for each in self._starts):
             return len(self._line)
         rest, markers = self._line[at:], self._markers()
         ends = (rest[-count:] for count in range(min(max(map(len, markers)) - 1, len(rest)), 0, -1))
@@ -363,12 +371,12 @@ class _Hearing:
 
     def _fence_of_line(self) -> str:
         """The fence that the current line opens, if it opens one."""
-        found = None if self._thinking else re.match(r" *(`{3,}(?=[^`]*$)|~{3,})", self._line)
+        found = None if self._thinking or self._amid else re.match(r" *(`{3,}(?=[^`]*$)|~{3,})", self._line)
         return found[1] if found else ""
 
     def _fence_after_line(self) -> str:
         """The fence that is open after the current line."""
         if not self._fence:
             return self._fence_of_line()
-        line = self._line.strip()
+        line = "" if self._amid else self._line.strip()
         return "" if line.startswith(self._fence) and not line.strip(self._fence[0]) else self._fence

@@ -221,6 +221,17 @@ def test_the_id_that_a_model_gave_its_call_is_kept_and_another_one_is_made() -> 
     assert [call.id for call in calls] == ["abcdefghi", "call_1"]
 
 
+@pytest.mark.parametrize("size", [1, 100, 10**6])
+@pytest.mark.parametrize("form", ["plain", "Hermes", "Mistral"])
+def test_a_call_is_found_behind_and_in_a_long_line(form: str, size: int) -> None:
+    text, calls = FORMS[form]
+    long = "word " * 1000 + ("\n" if form == "plain" else "")
+
+    events = read(long + text, size=size)
+
+    assert (text_of(events), calls_of(events)) == (long.rstrip(), calls)
+
+
 # --- what is no call ------------------------------------------------------------------------------
 
 TEXTS = [
@@ -244,6 +255,7 @@ TEXTS = [
     "[]",
     "TOOL_C",
     "`TOOL_CALL:",
+    "a long line " * 500 + "TOOL_CALL: add\n```\nTOOL_CALL: now\n" + "x" * 5000 + "```\n```\n",
     "\u2028TOOL\u00a0",
 ]
 
@@ -357,10 +369,25 @@ def test_calls_without_end_are_cut() -> None:
     assert len(calls_of(read("TOOL_CALL: now\n" * 1000))) == 32
 
 
-@pytest.mark.parametrize("bomb", ["[" * 100_000, '{"a":' * 100_000, "(" * 100_000, "{'a': " * 10_000])
-def test_nesting_without_end_harms_nobody(bomb: str) -> None:
-    for text in (bomb, f"TOOL_CALL: add\nARGUMENTS: {bomb}", f"<|python_tag|>{bomb}", f"<tool_call>{bomb}"):
-        assert read(text)[-1].reason in ("stop", "tool_calls")  # type: ignore[union-attr]
+BOMBS = ["[", '{"a":', "(", "{'a': ", '"\\"', "'", "<tool_call>{", "<function=", "TOOL_CALL: x\n", ", ", "\n", "```\n"]
+FUSES = [
+    "",
+    "{",
+    '{"a": "',
+    "TOOL_CALL: add\nARGUMENTS: {",
+    "<|python_tag|>[",
+    "<tool_call>",
+    "<function=x><parameter=a>",
+]
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+@pytest.mark.parametrize("fuse", FUSES)
+def test_nothing_that_is_repeated_without_end_harms_anybody(bomb: str, fuse: str) -> None:
+    events = read(fuse + bomb * 40_000)
+
+    assert events[-1].reason in ("stop", "tool_calls")  # type: ignore[union-attr]
+    assert len(calls_of(events)) <= 32
 
 
 # --- what the model is told -----------------------------------------------------------------------
