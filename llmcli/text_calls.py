@@ -169,7 +169,7 @@ def _hermes(text: str, marker: re.Match[str], form: Form, complete: bool) -> _Re
     """`<tool_call>{"name": ..., "arguments": ...}</tool_call>`."""
     body = _json_from(text, marker.end(), complete=complete)
     if body.value is _NOTHING:
-        name = re.compile(r'\s*\{?\s*"?name"?\s*:\s*"([^"\n]+)"').match(text, marker.end())
+        name = re.compile(r'\s*(?:\{\s*)?"?name"?\s*:\s*"([^"\n]+)"').match(text, marker.end())
         return ([Found(_clean(name[1]), text[marker.end() : body.end].strip(), valid=False)] if name else []), body.end
     closing = re.compile(r"\s*(?:```)?\s*</tool_call>").match(text, body.end)
     return _of_json(body.value, form), closing.end() if closing else body.end
