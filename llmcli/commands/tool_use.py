@@ -65,11 +65,6 @@ class Permission:
         return answer in ("yes", "always")
 
     def _answer(self) -> str:
-        import termios
-
-        termios.tcflush(
-            self._world.stdin or 0, termios.TCIFLUSH
-        )  # what was typed before the question is no answer to it
         words = ("yes", "no", "always")
 
         def check(answer: str) -> None:
