@@ -173,8 +173,7 @@ def ask_all(names: Sequence[str], settings: Config, world: World, timeout: float
     def ask(provider_id: str) -> Listing | LlmError | None:
         started = time.monotonic()
         ready = guests.get(provider_id) or _ready(provider_id, settings, world, seconds)
-        left = max(0.001, seconds - (time.monotonic() - started))
-        return _ask(provider_id, ready, world, left, named=bool(names))
+        return _ask(provider_id, ready, world, seconds, started, named=bool(names))
 
     with ThreadPoolExecutor(max_workers=min(_AT_ONCE, max(1, len(ids)))) as pool:
         answers = zip(ids, pool.map(ask, ids), strict=True)
@@ -182,14 +181,14 @@ def ask_all(names: Sequence[str], settings: Config, world: World, timeout: float
 
 
 def _ask(
-    provider_id: str, ready: Ready | LlmError, world: World, seconds: float, *, named: bool
+    provider_id: str, ready: Ready | LlmError, world: World, seconds: float, started: float, *, named: bool
 ) -> Listing | LlmError | None:
     if isinstance(ready, AuthenticationFailed) and not named:
         return None
     if isinstance(ready, LlmError):
         return ready
     try:
-        return listing_of(ready, brief_call(ready, world, seconds=seconds))
+        return listing_of(ready, brief_call(ready, world, seconds=seconds)._replace(started=started))
     except LlmError as exc:
         exc.provider = exc.provider or provider_id
         return exc
