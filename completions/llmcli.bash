@@ -50,7 +50,7 @@ _llmcli_words() {
 
 # Which command the words name, and what it is that the last one asks for. Fails where nothing can be offered.
 _llmcli_walk() {
-    local word cluster='^-[hnqvx]*([mpsfao])(.*)$'
+    local word cluster='^-[chnqvx]*([mpsfao])(.*)$'
     for word in "${words[@]:1}"; do
         if [[ $option ]]; then
             case $option in -p | --provider) provider=$word ;; esac
@@ -59,7 +59,7 @@ _llmcli_walk() {
         fi
         case $word in
             --) return 1 ;;
-            *[\<\>] | --model | -m | --provider | -p | --base-url | --api-key-file | --system | -s | --file | -f | --attach | -a | --template | --var | --temperature | --max-tokens | --top-p | --stop | --seed | --option | --thinking | --schema | --schema-retries | --tool | --tool-defs | --tool-choice | --max-tool-rounds | --allow-tool | --format | --output | -o | --color | --timeout | --connect-timeout | --first-timeout | --idle-timeout | --retries | --retry-max-wait | --fallback | --log-file | --config | --ca-bundle | --search | --capability | --key-file | --key-command | --adapter | --default-model | --key-env | --key-header | --path | --request | --content | --set | --status | --directory) option=$word ;;
+            *[\<\>] | --model | -m | --provider | -p | --base-url | --api-key-file | --system | -s | --file | -f | --attach | -a | --template | --var | --temperature | --max-tokens | --top-p | --stop | --seed | --option | --thinking | --schema | --schema-retries | --tool | --tool-defs | --tool-choice | --max-tool-rounds | --allow-tool | --session | --format | --output | -o | --color | --timeout | --connect-timeout | --first-timeout | --idle-timeout | --retries | --retry-max-wait | --fallback | --log-file | --config | --ca-bundle | --search | --capability | --key-file | --key-command | --adapter | --default-model | --key-env | --key-header | --path | --request | --content | --set | --status | --directory) option=$word ;;
             [\<\>]* | [0-9\&][\<\>]*) ;;
             --provider=*) provider=${word#*=} ;;
             --*) ;;
@@ -85,7 +85,7 @@ _llmcli_walk() {
 # One word that is no option: a command, or an argument of it.
 _llmcli_step() {
     case "$command $1" in
-        ' chat' | ' health' | ' completions' | ' models' | ' models list' | ' models show' | ' models alias' | ' models refresh' | ' providers' | ' providers show' | ' providers login' | ' providers logout' | ' providers use' | ' providers add' | ' providers remove' | ' providers read' | ' providers check' | ' providers new' | ' templates' | ' templates list' | ' templates show') command+=" $1" && return ;;
+        ' chat' | ' health' | ' completions' | ' sessions' | ' sessions list' | ' sessions show' | ' sessions export' | ' sessions delete' | ' models' | ' models list' | ' models show' | ' models alias' | ' models refresh' | ' providers' | ' providers show' | ' providers login' | ' providers logout' | ' providers use' | ' providers add' | ' providers remove' | ' providers read' | ' providers check' | ' providers new' | ' templates' | ' templates list' | ' templates show') command+=" $1" && return ;;
     esac
     [[ $command ]] || return # a plugin's command
     case "$command $place" in
@@ -104,7 +104,8 @@ _llmcli_choose() {
             ' chat --provider' | ' chat -p' | ' providers add --adapter') kind=':providers' ;;
             ' chat --api-key-file' | ' chat --file' | ' chat -f' | ' chat --attach' | ' chat -a' | ' chat --schema' | ' chat --tool-defs' | ' chat --output' | ' chat -o' | ' chat --log-file' | ' chat --config' | ' chat --ca-bundle' | ' health --config' | ' models --config' | ' models list --config' | ' models show --config' | ' models alias --config' | ' models refresh --config' | ' providers --config' | ' providers show --config' | ' providers login --key-file' | ' providers login --config' | ' providers logout --config' | ' providers use --config' | ' providers add --config' | ' providers remove --config' | ' providers read --config' | ' providers check --config') kind=':files' ;;
             ' chat --format') kind='text markdown json jsonl' ;;
-            ' chat --color' | ' health --color') kind='auto always never' ;;
+            ' chat --color' | ' health --color' | ' sessions show --color') kind='auto always never' ;;
+            ' sessions export --format') kind='json markdown' ;;
             ' providers --capability') kind='chat stream generate thinking vision tools schema' ;;
             ' providers new --template') kind='plugin openai-compatible http' ;;
             ' providers new --directory') kind=':directories' ;;
@@ -112,9 +113,14 @@ _llmcli_choose() {
     elif [[ $current == -* ]]; then
         case $command in
             '') kind='--version --verbose -h --help' ;;
-            ' chat') kind='--model -m --provider -p --base-url --api-key-file --system -s --file -f --attach -a --attach-private --template --var --no-stdin -n --temperature --max-tokens --top-p --stop --seed --option --thinking --complete --schema --schema-multi --schema-retries --tool --tool-defs --tool-choice --max-tool-rounds --yes --allow-tool --stream --no-stream --format --json --jsonl --raw --extract -x --output -o --show-thinking --hide-thinking --usage --color --quiet -q --timeout --connect-timeout --first-timeout --idle-timeout --retries --retry-max-wait --fallback --strict --no-strict --dry-run --curl --verbose -v --log-file --debug --config --no-config --ca-bundle -h --help' ;;
+            ' chat') kind='--model -m --provider -p --base-url --api-key-file --system -s --file -f --attach -a --attach-private --template --var --no-stdin -n --temperature --max-tokens --top-p --stop --seed --option --thinking --complete --schema --schema-multi --schema-retries --tool --tool-defs --tool-choice --max-tool-rounds --yes --allow-tool --session --continue -c --stream --no-stream --format --json --jsonl --raw --extract -x --output -o --show-thinking --hide-thinking --usage --color --quiet -q --timeout --connect-timeout --first-timeout --idle-timeout --retries --retry-max-wait --fallback --strict --no-strict --dry-run --curl --verbose -v --log-file --debug --config --no-config --ca-bundle -h --help' ;;
             ' health') kind='--chat --timeout --json --color --config --no-config -h --help' ;;
             ' completions') kind='-h --help' ;;
+            ' sessions') kind='--json -h --help' ;;
+            ' sessions list') kind='--json -h --help' ;;
+            ' sessions show') kind='--color -h --help' ;;
+            ' sessions export') kind='--format -h --help' ;;
+            ' sessions delete') kind='-h --help' ;;
             ' models') kind='--search --cached --timeout --json --jsonl --config --no-config -h --help' ;;
             ' models list') kind='--search --cached --timeout --json --jsonl --config --no-config -h --help' ;;
             ' models show') kind='--timeout --json --config --no-config -h --help' ;;
@@ -136,7 +142,8 @@ _llmcli_choose() {
         esac
     else
         case "$command" in
-            '') kind='chat health completions models providers templates' ;;
+            '') kind='chat health completions sessions models providers templates' ;;
+            ' sessions') kind='list show export delete' ;;
             ' models') kind='list show alias refresh' ;;
             ' providers') kind='show login logout use add remove read check new' ;;
             ' templates') kind='list show' ;;

@@ -30,7 +30,7 @@ function __llmcli_walk
             case --
                 set -g __llmcli_command --
                 return
-            case --model -m --provider -p --base-url --api-key-file --system -s --file -f --attach -a --template --var --temperature --max-tokens --top-p --stop --seed --option --thinking --schema --schema-retries --tool --tool-defs --tool-choice --max-tool-rounds --allow-tool --format --output -o --color --timeout --connect-timeout --first-timeout --idle-timeout --retries --retry-max-wait --fallback --log-file --config --ca-bundle --search --capability --key-file --key-command --adapter --default-model --key-env --key-header --path --request --content --set --status --directory
+            case --model -m --provider -p --base-url --api-key-file --system -s --file -f --attach -a --template --var --temperature --max-tokens --top-p --stop --seed --option --thinking --schema --schema-retries --tool --tool-defs --tool-choice --max-tool-rounds --allow-tool --session --format --output -o --color --timeout --connect-timeout --first-timeout --idle-timeout --retries --retry-max-wait --fallback --log-file --config --ca-bundle --search --capability --key-file --key-command --adapter --default-model --key-env --key-header --path --request --content --set --status --directory
                 set option $word
             case '--provider=*'
                 set -g __llmcli_provider (string replace -- --provider= '' $word)
@@ -39,7 +39,7 @@ function __llmcli_walk
             case '-*'
             case '*'
                 set -l command (string trim -- "$__llmcli_command $word")
-                if contains -- $command 'chat' 'health' 'completions' 'models' 'models list' 'models show' 'models alias' 'models refresh' 'providers' 'providers show' 'providers login' 'providers logout' 'providers use' 'providers add' 'providers remove' 'providers read' 'providers check' 'providers new' 'templates' 'templates list' 'templates show'
+                if contains -- $command 'chat' 'health' 'completions' 'sessions' 'sessions list' 'sessions show' 'sessions export' 'sessions delete' 'models' 'models list' 'models show' 'models alias' 'models refresh' 'providers' 'providers show' 'providers login' 'providers logout' 'providers use' 'providers add' 'providers remove' 'providers read' 'providers check' 'providers new' 'templates' 'templates list' 'templates show'
                     set -g __llmcli_command $command
                     continue
                 end
@@ -148,6 +148,7 @@ complete -c llmcli -f
 complete -c llmcli -n '__llmcli_at \'\'' -a chat -d 'Ask a model: words, files and stdin in, its answer on stdout'
 complete -c llmcli -n '__llmcli_at \'\'' -a health -d 'Check providers step by step: what is wrong, and what to do'
 complete -c llmcli -n '__llmcli_at \'\'' -a completions -d 'Print the completion script for a shell'
+complete -c llmcli -n '__llmcli_at \'\'' -a sessions -d 'List the conversations that are kept, show, export, delete them'
 complete -c llmcli -n '__llmcli_at \'\'' -a models -d 'List models, show one, name one, keep lists for completion'
 complete -c llmcli -n '__llmcli_at \'\'' -a providers -d 'List providers, and set one up: log in, choose, add, check'
 complete -c llmcli -n '__llmcli_at \'\'' -a templates -d 'List the templates of prompts, and show one'
@@ -182,6 +183,8 @@ complete -c llmcli -n '__llmcli_at \'chat\'' -l tool-choice -r -f -d 'Whether th
 complete -c llmcli -n '__llmcli_at \'chat\'' -l max-tool-rounds -r -f -d 'The most rounds of calls; exit 10 when there are more.'
 complete -c llmcli -n '__llmcli_at \'chat\'' -l yes -d 'Run every tool that is named, without asking.'
 complete -c llmcli -n '__llmcli_at \'chat\'' -l allow-tool -r -f -d 'Run this one without asking; repeatable.'
+complete -c llmcli -n '__llmcli_at \'chat\'' -l session -r -f -d 'Go on with the session of this name, or begin it: what is said is kept on disk.'
+complete -c llmcli -n '__llmcli_at \'chat\'' -l continue -s c -d 'Go on with the session that was used last.'
 complete -c llmcli -n '__llmcli_at \'chat\'' -l stream -l no-stream -d 'Ask for the answer in pieces (the default where the provider can) or whole.'
 complete -c llmcli -n '__llmcli_at \'chat\'' -l format -r -f -a 'text markdown json jsonl' -d 'Default: markdown on a terminal, text elsewhere.'
 complete -c llmcli -n '__llmcli_at \'chat\'' -l json -d 'One JSON document when the answer is complete.'
@@ -220,6 +223,19 @@ complete -c llmcli -n '__llmcli_at \'health\'' -l no-config -d 'Read no configur
 complete -c llmcli -n '__llmcli_at \'health\'' -s h -l help -d 'Show the help and exit.'
 complete -c llmcli -n '__llmcli_at \'completions\' 0' -f -a 'bash zsh fish'
 complete -c llmcli -n '__llmcli_at \'completions\'' -s h -l help -d 'Show the help and exit.'
+complete -c llmcli -n '__llmcli_at \'sessions\'' -a list -d 'List them: name, turns, model, when they were last used and begun'
+complete -c llmcli -n '__llmcli_at \'sessions\'' -a show -d 'Show one: rendered on a terminal, Markdown in a pipe'
+complete -c llmcli -n '__llmcli_at \'sessions\'' -a export -d 'Print all of one'
+complete -c llmcli -n '__llmcli_at \'sessions\'' -a delete -d 'Delete them, so that nothing of them is left'
+complete -c llmcli -n '__llmcli_at \'sessions\'' -l json -d 'Print JSON.'
+complete -c llmcli -n '__llmcli_at \'sessions\'' -s h -l help -d 'Show the help and exit.'
+complete -c llmcli -n '__llmcli_at \'sessions list\'' -l json -d 'Print JSON.'
+complete -c llmcli -n '__llmcli_at \'sessions list\'' -s h -l help -d 'Show the help and exit.'
+complete -c llmcli -n '__llmcli_at \'sessions show\'' -l color -r -f -a 'auto always never' -d 'Colour; NO_COLOR is honoured.'
+complete -c llmcli -n '__llmcli_at \'sessions show\'' -s h -l help -d 'Show the help and exit.'
+complete -c llmcli -n '__llmcli_at \'sessions export\'' -l format -r -f -a 'json markdown' -d 'JSON has all of it.'
+complete -c llmcli -n '__llmcli_at \'sessions export\'' -s h -l help -d 'Show the help and exit.'
+complete -c llmcli -n '__llmcli_at \'sessions delete\'' -s h -l help -d 'Show the help and exit.'
 complete -c llmcli -n '__llmcli_at \'models\'' -a list -d 'List the models of the named providers, live'
 complete -c llmcli -n '__llmcli_at \'models\'' -a show -d 'Show all that its provider tells of one model'
 complete -c llmcli -n '__llmcli_at \'models\'' -a alias -d 'Give a model a short name (-m NAME), or list the names'

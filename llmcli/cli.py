@@ -74,6 +74,8 @@ def chat(
     max_tool_rounds: Annotated[int, typer.Option(metavar="N", min=1, help="The most rounds of calls; exit 10 when there are more.")] = 10,
     yes: Annotated[bool, typer.Option("--yes", help="Run every tool that is named, without asking.")] = False,
     allow_tool: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Run this one without asking; repeatable.")] = None,
+    session: Annotated[str | None, typer.Option("--session", metavar="NAME", help="Go on with the session of this name, or begin it: what is said is kept on disk.")] = None,
+    continue_: Annotated[bool, typer.Option("--continue", "-c", help="Go on with the session that was used last.")] = False,
     stream: Annotated[bool | None, typer.Option("--stream/--no-stream", help="Ask for the answer in pieces (the default where the provider can) or whole.")] = None,
     format: Annotated[Literal["text", "markdown", "json", "jsonl"] | None, typer.Option("--format", envvar="LLMCLI_FORMAT", help="Default: markdown on a terminal, text elsewhere.")] = None,  # noqa: A002
     json: Annotated[bool, typer.Option("--json", help="One JSON document when the answer is complete.")] = False,
@@ -102,7 +104,7 @@ def chat(
     no_config: NoConfig = False,
     ca_bundle: Annotated[str | None, typer.Option(envvar="LLMCLI_CA_BUNDLE", metavar="PATH", help="Certificates to trust: a file or a hashed directory.")] = None,
 ) -> None:  # fmt: skip
-    """Ask a model: words, files and stdin in, its answer on stdout."""
+    """Ask a model: words, files and stdin in, its answer on stdout. Nothing asked on a terminal: a conversation."""
     from llmcli.commands import chat as command
 
     world: World = ctx.obj
@@ -138,6 +140,7 @@ class _Chat(Command):
         "Where it is": ("base_url", "api_key_file"),
         "What goes in": ("system", "file", "attach", "attach_private", "template", "var", "no_stdin"),
         "What is asked for": ("temperature", "max_tokens", "top_p", "stop", "seed", "option", "thinking", "complete", "schema", "schema_multi", "schema_retries", "stream"),
+        "A conversation": ("session", "continue_"),
         "Tools": ("tool", "tool_defs", "tool_choice", "max_tool_rounds", "yes", "allow_tool"),
         "What comes out": ("format", "json", "jsonl", "raw", "extract", "output", "show_thinking", "usage", "color", "quiet"),
         "Time and failures": ("timeout", "connect_timeout", "first_timeout", "idle_timeout", "retries", "retry_max_wait", "fallback", "strict"),
@@ -153,7 +156,7 @@ class _Commands(Group):
         """In the order in which they are met."""
         return [
             name
-            for name in ("chat", "models", "health", "providers", "templates", "completions")
+            for name in ("chat", "sessions", "models", "health", "providers", "templates", "completions")
             if name in self.commands
         ]
 

@@ -1,5 +1,5 @@
 """
-The commands besides `chat`: models, health, providers, templates, completions. Layer 4.
+The commands besides `chat`: sessions, models, health, providers, templates, completions. Layer 4.
 
 Each body begins with the one import of its module: what `--help` does not need is not loaded for it.
 """
@@ -12,6 +12,9 @@ import typer
 from llmcli.cli_options import Color, Command, Config, Group, Json, NoConfig, epilog
 from llmcli.world import World
 
+sessions_app = typer.Typer(
+    help="List the conversations that are kept, show, export, delete them.", rich_markup_mode=None, cls=Group
+)
 models_app = typer.Typer(
     help="List models, show one, name one, keep lists for completion.", rich_markup_mode=None, cls=Group
 )
@@ -32,6 +35,7 @@ _Id = Annotated[str, typer.Argument(metavar="ID", help="Its id; `llmcli provider
 def add_to(app: typer.Typer, first: str | None) -> None:
     """Add the commands that a command line with this first word can mean: one that is ours, or all of them."""
     known: dict[str | None, Any] = {
+        "sessions": lambda: app.add_typer(sessions_app, name="sessions", epilog=_SESSIONS_EPILOG),
         "models": lambda: app.add_typer(models_app, name="models", epilog=_MODELS_EPILOG),
         "health": lambda: app.command(cls=Command, epilog=_HEALTH_EPILOG)(health),
         "providers": lambda: app.add_typer(providers_app, name="providers", epilog=_PROVIDERS_EPILOG),
@@ -46,6 +50,70 @@ def _with_parent(ctx: typer.Context, **said: Any) -> dict[str, Any]:
     """What was said before the subcommand (`models --json list`) holds as if it had been said behind it."""
     above = ctx.parent.params if ctx.parent else {}
     return {name: above.get(name, value) if value is None or value is False else value for name, value in said.items()}
+
+
+# --- sessions -------------------------------------------------------------------------------------
+
+_SESSIONS_EPILOG = epilog("llmcli chat --session trip -m echo hello", "llmcli sessions", "llmcli sessions show trip")
+
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name; `llmcli sessions` lists them.")]
+
+
+@sessions_app.callback(invoke_without_command=True)
+def sessions(ctx: typer.Context, json: Json = False) -> None:
+    """List the conversations that are kept, the one that was used last first."""
+    if ctx.invoked_subcommand is None:
+        _list_sessions(ctx.obj, json)
+
+
+@sessions_app.command("list", cls=Command, epilog=epilog(
+    "llmcli sessions list", "llmcli sessions list --json", "llmcli sessions list | cut -f1"))  # fmt: skip
+def sessions_list(ctx: typer.Context, json: Json = False) -> None:
+    """List them: name, turns, model, when they were last used and begun."""
+    _list_sessions(ctx.obj, _with_parent(ctx, json=json)["json"])
+
+
+def _list_sessions(world: World, as_json: bool) -> None:
+    from llmcli.commands import sessions as command
+
+    world.json_errors = as_json
+    command.run(world, as_json=as_json)
+
+
+@sessions_app.command("show", cls=Command, epilog=epilog(
+    "llmcli sessions show trip", "llmcli sessions show trip --color never", "llmcli sessions show trip | less"))  # fmt: skip
+def sessions_show(ctx: typer.Context, name: _Name, color: Color = None) -> None:
+    """Show one: rendered on a terminal, Markdown in a pipe."""
+    from llmcli.commands import sessions as command
+
+    command.show(name, ctx.obj, color=color or "auto")
+
+
+@sessions_app.command("export", cls=Command, epilog=epilog(
+    "llmcli sessions export trip > trip.json", "llmcli sessions export trip --format markdown > trip.md",
+    "llmcli sessions export trip | jq -r '.messages[-1].content'"))  # fmt: skip
+def sessions_export(
+    ctx: typer.Context,
+    name: _Name,
+    format: Annotated[Literal["json", "markdown"], typer.Option("--format", help="JSON has all of it.")] = "json",  # noqa: A002
+) -> None:  # fmt: skip
+    """Print all of one."""
+    from llmcli.commands import sessions as command
+
+    command.export(name, ctx.obj, form=format)
+
+
+@sessions_app.command("delete", cls=Command, epilog=epilog(
+    "llmcli sessions delete trip", "llmcli sessions delete work play",
+    "llmcli sessions | cut -f1 | xargs -r -d '\\n' llmcli sessions delete"))  # fmt: skip
+def sessions_delete(
+    ctx: typer.Context,
+    name: Annotated[list[str], typer.Argument(metavar="NAME...", help="Their names; `llmcli sessions` lists them.")],
+) -> None:
+    """Delete them, so that nothing of them is left."""
+    from llmcli.commands import sessions as command
+
+    command.delete(name, ctx.obj)
 
 
 # --- models ---------------------------------------------------------------------------------------

@@ -55,9 +55,11 @@ class Session:
         self._process = process
         self.screen = b""
 
-    def until(self, expected: str) -> str:
-        """Read until this is on the screen, and return all that was. The end of the program fails the test."""
-        while expected.encode() not in self.screen:
+    def until(self, expected: str, after: int = 0) -> str:
+        """
+        Read until this comes, behind so many bytes, and return all that came. The end of the program fails the test.
+        """
+        while self.screen.find(expected.encode(), after) < 0:
             data = _read(self._ours)
             assert data, f"it ended with {self.screen.decode(errors='replace')!r}, without {expected!r}"
             self.screen += data
@@ -86,6 +88,12 @@ class Session:
     def send(self, number: int) -> None:
         """Send the program a signal."""
         self._process.send_signal(number)
+
+    def hang_up(self) -> int:
+        """The terminal goes away; the status that the program ends with."""
+        os.close(self._ours)
+        self._ours = os.open(os.devnull, os.O_RDWR)
+        return shell_status(self._process.wait(PATIENCE))
 
     @property
     def echoes(self) -> bool:

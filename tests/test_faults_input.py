@@ -60,9 +60,9 @@ def test_a_file_does_not_become_stdin_when_that_is_closed(sh: Shell) -> None:
 
 
 @pytest.mark.fault(78)
-def test_a_terminal_without_a_prompt_is_told_how_it_is_done(llmcli: Program) -> None:
+def test_a_terminal_without_a_prompt_whose_answer_goes_into_a_pipe_is_told_how_it_is_done(llmcli: Program) -> None:
     ours, theirs = pty.openpty()
-    done = on_terminal(llmcli, "chat", "-m", "echo", stdin=theirs)
+    done = llmcli("chat", "-m", "echo", stdin_file=theirs)
     os.close(theirs)
     os.close(ours)
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from llmcli.sessions import Sessions
+from llmcli.turns import Entry
+from llmcli.types import message
 from tests.pages import Block
 from tests.program import Program
 from tests.test_examples import Reader, Services
@@ -91,6 +94,10 @@ def somebody(folder: Path, services: Services, *added: str) -> Reader:
     configuration = reader.home / ".config" / "llmcli"
     (configuration / "config.toml").write_text(CONFIG.format(other=other, acme=acme))
     (configuration / "templates" / "review.toml").write_text('model = "echo"\nprompt = "Review {language}."')
+    with Sessions(str(reader.home / ".local" / "share" / "llmcli" / "sessions.db")) as sessions:
+        for name in ("trip", "work", "play"):
+            said = (Entry(message("user", "hello"), 1.0), Entry(message("assistant", "hi"), 1.0, "echo", "echo"))
+            sessions.add(name, [said], model="echo/echo", now=1.0)
     for name in added:
         (configuration / "providers.d" / f"{name}.toml").write_text(f'[providers.{name}]\nadapter = "echo"\n')
     return reader

@@ -41,9 +41,12 @@ from llmcli.world import World
 
 if TYPE_CHECKING:
     from llmcli.commands.attach import Attached
+    from llmcli.commands.heard import Heard
+    from llmcli.commands.kept_session import Kept
     from llmcli.commands.tool_use import Chosen
     from llmcli.prompt_templates import Template
     from llmcli.schemas import Wanted, Way
+    from llmcli.turns import Turn
 
 _E = TypeVar("_E")
 Asked: TypeAlias = Generator[Any, None, Any]  # of events, and with tools of rounds
@@ -112,6 +115,8 @@ class Arguments(NamedTuple):
     var: Sequence[str]
     thinking: str | None
     complete: bool
+    session: str | None
+    continue_: bool
 
 
 def run(arguments: Arguments, world: World) -> None:
@@ -125,6 +130,9 @@ def run(arguments: Arguments, world: World) -> None:
     form = _format(arguments, world, plain=schema is not None)
     world.json_errors = form in ("json", "jsonl")
     log = progress.open_log(world, verbose=arguments.verbose, path=arguments.log_file) or no_log
+    kept = _session(arguments, world)
+    if kept and arguments.model is None and arguments.provider is None:
+        arguments = arguments._replace(model=kept.model)
     if arguments.model is None and arguments.provider is None and config.default is None:
         from llmcli.commands import discover
 
@@ -133,9 +141,16 @@ def run(arguments: Arguments, world: World) -> None:
     targets = [registry.resolve(arguments.model, arguments.provider, config)]
     targets += [registry.resolve(name, None, config) for name in arguments.fallback]
     job = _first_job(targets, arguments, wish, config, world)
+    if _is_conversation(arguments, form, world):
+        _converse(_Talk(job, arguments, wish, config, form, world, log), kept, arguments, world)
+        return
     question = _question(arguments, template, job.ready, world, log)
+    if kept is not None:
+        question = _in_session(question, kept)
     if arguments.dry_run or arguments.curl:
-        request = _said(job, job.request._replace(messages=question.to(job.ready.provider)))
+        request = _said(
+            job, job.request._replace(messages=question.to(job.ready.provider, tools=job.tools is not None))
+        )
         stream = streams(job.ready.provider, arguments.stream)
         show_request(job.ready, request, world, stream=stream, curl=arguments.curl, key_file=arguments.api_key_file,
                      ca_bundle=arguments.ca_bundle)  # fmt: skip
@@ -405,10 +420,10 @@ def _check_bare(arguments: Arguments, schema: "Wanted | None") -> None:
     """Bare text that is continued has neither a system prompt nor anything else that a chat has."""
     if not arguments.complete:
         return
-    said = {name: getattr(arguments, name) for name in ("system", "tool", "tool_defs", "attach", "thinking")}
-    for name, value in {**said, "schema": schema}.items():
+    names = ("system", "tool", "tool_defs", "attach", "thinking", "session", "continue_")
+    for name, value in {**{name: getattr(arguments, name) for name in names}, "schema": schema}.items():
         if value:
-            raise UsageError(f"--complete and --{name.replace('_', '-')} exclude one another")
+            raise UsageError(f"--complete and --{name.rstrip('_').replace('_', '-')} exclude one another")
 
 
 def _check_times(arguments: Arguments) -> None:
@@ -433,17 +448,47 @@ def _format(arguments: Arguments, world: World, *, plain: bool) -> str:
 
 
 class _Question(NamedTuple):
-    """What is asked, of whichever provider. What is attached may be handed to each in another way."""
+    """
+    What is asked, of whichever provider: what is attached may be handed to each in another way. In a session, that and
+    the beginning of its next turn.
+    """
 
     messages: Messages
     attached: "Attached | None" = None
+    kept: "Kept | None" = None
+    turn: "Turn" = ()
 
-    def to(self, provider: Provider) -> Messages:
-        """The messages for one provider."""
+    def to(self, provider: Provider, *, tools: bool = False) -> Messages:
+        """The messages for one provider. `tools`: some are offered to it."""
+        if self.kept is None:
+            return (*self.messages[:-1], self._last(provider))
+        from llmcli.turns import to_send
+
+        return to_send((*self.kept.turns, self.begun(provider)), provider, tools=tools)
+
+    def begun(self, provider: Provider) -> "Turn":
+        """The beginning of the turn, as it is kept when this provider has answered."""
+        return (*self.turn[:-1], self.turn[-1]._replace(message=self._last(provider)))
+
+    def _last(self, provider: Provider) -> Message:
+        last = self.messages[-1]
         if self.attached is None:
-            return self.messages
-        *before, last = self.messages
-        return (*before, last._replace(parts=(*self.attached.parts(provider), *last.parts)))
+            return last
+        return last._replace(parts=(*self.attached.parts(provider), *last.parts))
+
+
+def _in_session(question: _Question, kept: "Kept") -> _Question:
+    from llmcli.commands import kept_session
+
+    return question._replace(kept=kept, turn=kept_session.question(question.messages, kept))
+
+
+def _session(arguments: Arguments, world: World) -> "Kept | None":
+    if arguments.session is None and not arguments.continue_:
+        return None
+    from llmcli.commands import kept_session
+
+    return kept_session.opened(arguments.session, last=arguments.continue_, world=world)
 
 
 def _question(
@@ -494,6 +539,95 @@ def _options(pairs: Sequence[str]) -> dict[str, Json]:
     return options
 
 
+# --- a conversation -------------------------------------------------------------------------------
+
+
+def _is_conversation(arguments: Arguments, form: str, world: World) -> bool:
+    """Whether somebody sits there and has not said what to ask."""
+    asked = (
+        arguments.prompt,
+        arguments.file,
+        arguments.attach,
+        arguments.template,
+        arguments.schema,
+        arguments.complete,
+    )
+    other = (arguments.no_stdin, arguments.output, arguments.extract, arguments.dry_run, arguments.curl)
+    if any(asked) or any(other) or form in ("json", "jsonl"):
+        return False
+    return world.is_tty(world.stdin) and world.is_tty(world.stdout)
+
+
+class _Talk:
+    """Who answers in a conversation; see `conversation.Talk`."""
+
+    def __init__(
+        self, job: _Job, arguments: Arguments, wish: _Wish, config: Config, form: str, world: World, log: Log
+    ) -> None:  # fmt: skip
+        self._job = job
+        self._arguments = arguments._replace(usage=False, strict=False)  # the conversation tells, and goes on
+        self._wish = wish
+        self._config = config
+        self._form = form
+        self._world = world
+        self._log = log
+
+    @property
+    def name(self) -> str:
+        return self._job.name
+
+    @property
+    def asks(self) -> bool:
+        return self._wish.tools is not None
+
+    def choose(self, model: str) -> None:
+        self._prepare(registry.resolve(model, None, self._config), self._wish)
+
+    def attachments(self, words: Sequence[str]) -> tuple[Attachment, ...]:
+        from llmcli.commands import attach
+
+        def no_stdin() -> bytes:
+            raise UsageError("/attach takes files and URLs")
+
+        fetching = attach.Fetching(ca_bundle=self._arguments.ca_bundle, log=self._log)
+        attached = attach.Attached(words, self._world, stdin=no_stdin, fetching=fetching)
+        return attached.parts(self._job.ready.provider)
+
+    def offer(self, tool: str) -> str:
+        arguments = self._arguments._replace(tool=(*self._arguments.tool, tool))
+        tools = _tools(arguments, self._form, self._config, self._world)
+        wish = self._wish._replace(tools=tools)
+        self._prepare(registry.Target(self._job.ready.provider.config.id, self._job.request.model), wish)
+        self._arguments, self._wish = arguments, wish
+        return ", ".join(each.name for each in tools.offered) if tools else ""
+
+    def _prepare(self, target: registry.Target, wish: _Wish) -> None:
+        same = target.provider == self._job.ready.provider.config.id
+        self._job = _prepare(self._arguments, target, wish, self._config, self._world, first=same)
+
+    def ask(self, turns: "Sequence[Turn]", heard: "Heard") -> Reply:
+        from llmcli.turns import to_send
+
+        self._world.started = time.monotonic()  # which the total timeout of each answer counts from
+        sink = Stdout(self._world.stdout)
+        try:
+            question = _Question(to_send(turns, self._job.ready.provider, tools=self._wish.tools is not None))
+            reply = _ask(self._job, question, self._arguments, self._form, sink, self._world, self._log, heard)
+            sink.flush()
+        except BaseException:
+            sink.abort()
+            raise
+        return reply
+
+
+def _converse(talk: _Talk, kept: "Kept | None", arguments: Arguments, world: World) -> None:
+    from llmcli.commands import conversation
+
+    system = as_text(arguments.system) if arguments.system else None
+    name, turns = (kept.name, kept.turns) if kept else (None, ())
+    conversation.run(talk, conversation.Start(name, turns, system, usage=arguments.usage), world)
+
+
 # --- asking ---------------------------------------------------------------------------------------
 
 
@@ -505,10 +639,11 @@ def _ask_in_turn(
     if arguments.output:
         signals.care()  # for the temporary file
     sink: Sink = OutputFile(arguments.output) if arguments.output else Stdout(world.stdout)
+    heard = _heard(question)
     try:
         while True:
             try:
-                _ask(job, question, arguments, form, sink, world, log)
+                reply = _ask(job, question, arguments, form, sink, world, log, heard)
                 break
             except LlmError as exc:
                 if not arguments.fallback or exc.status not in _FALLBACK_STATUSES:
@@ -524,14 +659,31 @@ def _ask_in_turn(
         if isinstance(exc, LlmError):
             exc.bytes_out = sink.written
         raise
+    if question.kept is not None and heard is not None:
+        from llmcli.commands import kept_session
+
+        kept_session.keep(question.kept, (*question.begun(job.ready.provider), *heard.whole(reply)), job.name, world)
 
 
-def _ask(job: _Job, question: _Question, arguments: Arguments, form: str, sink: Sink, world: World, log: Log) -> None:
+def _heard(question: _Question) -> "Heard | None":
+    """What listens to an answer that is to be kept."""
+    if question.kept is None:
+        return None
+    from llmcli.commands.heard import Heard
+
+    return Heard()
+
+
+def _ask(
+    job: _Job, question: _Question, arguments: Arguments, form: str, sink: Sink, world: World, log: Log,
+    heard: "Heard | None" = None,
+) -> Reply:  # fmt: skip
     provider = job.ready.provider
-    request = job.request._replace(messages=question.to(provider))
+    request = job.request._replace(messages=question.to(provider, tools=job.tools is not None))
     call = _call(job.ready, arguments, world, log)._replace(before_wait=sink.flush)
     tools = job.tools.chosen if job.tools else None
-    fold = Fold(provider.config.id, request.model, keep=form == "json" and tools is None and job.schema is None)
+    keep = form == "json" or heard is not None
+    fold = Fold(provider.config.id, request.model, keep=keep and tools is None and job.schema is None)
     color = arguments.color or "auto"
     look = Look(
         raw=arguments.raw, color=world.color(color, world.stdout), width=max(20, world.columns()),
@@ -543,6 +695,8 @@ def _ask(job: _Job, question: _Question, arguments: Arguments, form: str, sink: 
         if tools is not None or job.schema is not None:
             asked, reply = _in_turns(job, request, call, fold, arguments, form, before, after)
         seen = fold.watch(_watched(stack.enter_context(closing(asked))))
+        if heard is not None:
+            seen = heard.listen(seen)
         place: Place = sink
         if not world.quiet and world.is_tty(world.stderr) and not arguments.verbose:
             signals.care()  # for the line that the spinner stands on
@@ -560,6 +714,7 @@ def _ask(job: _Job, question: _Question, arguments: Arguments, form: str, sink: 
         FORMATS[form](seen, place, look, reply)
     sink.flush()
     _close_up(fold, arguments, world, log, form, ran=tools is not None)
+    return reply()
 
 
 def _answered(job: _Job, request: ChatRequest, call: Call) -> Asked:

@@ -1,0 +1,54 @@
+"""
+What has been heard of an answer so far, to be kept of it. Layer 3.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import TypeVar
+
+from llmcli.output import Round
+from llmcli.turns import Entry, Turn
+from llmcli.types import Message, Reply, TextDelta, message
+
+_E = TypeVar("_E")
+
+
+class Heard:
+    """
+    Listens to the events of one answer. What has been heard can be kept also of an answer that was stopped: its text,
+    and the tools that were run.
+    """
+
+    def __init__(self) -> None:
+        self._rounds: list[Entry] = []
+        self._text: list[str] = []
+
+    def listen(self, events: Iterator[_E]) -> Iterator[_E]:
+        """The same events; each is heard before it is handed on."""
+        for event in events:
+            self._hear(event)
+            yield event
+
+    def _hear(self, event: object) -> None:
+        if type(event) is TextDelta:
+            self._text.append(event.text)
+        elif type(event) is Round:
+            now = time.time()
+            self._rounds += [_answer(event.reply, now), Entry(Message("tool", tuple(event.results)), now)]
+            self._text.clear()
+
+    def whole(self, reply: Reply) -> Turn:
+        """The answer, which is complete: `reply` is the last of it."""
+        return (*self._rounds, _answer(reply, time.time()))
+
+    def stopped(self, provider: str, model: str) -> Turn:
+        """What there is of an answer that was stopped; nothing where nothing was said."""
+        text = "".join(self._text)
+        if not text.strip() and not self._rounds:
+            return ()
+        last = Entry(message("assistant", text or "..."), time.time(), provider, model, None, "stopped")
+        return (*self._rounds, last)
+
+
+def _answer(reply: Reply, now: float) -> Entry:
+    return Entry(reply.message, now, reply.provider, reply.model, reply.usage, reply.finish.reason)
