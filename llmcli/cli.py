@@ -106,6 +106,7 @@ def chat(
 ) -> None:  # fmt: skip
     """Ask a model: words, files and stdin in, its answer on stdout. Nothing asked on a terminal: a conversation."""
     from llmcli.commands import chat as command
+    from llmcli.commands.chat_arguments import Arguments
 
     world: World = ctx.obj
     world.quiet, world.debug = quiet, debug
@@ -115,7 +116,7 @@ def chat(
     if any(given[flag] for flag in ("json", "jsonl", "extract")) and _from_environment(ctx, "format"):
         given["format"] = None  # a variable must not contradict a flag
     world.json_errors = given["json"] or given["jsonl"] or given["format"] in ("json", "jsonl")
-    command.run(command.Arguments(**given), world)
+    command.run(Arguments(**given), world)
 
 
 _CHAT_EPILOG = epilog(

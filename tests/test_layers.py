@@ -99,6 +99,9 @@ ONLY_INSIDE_FUNCTIONS = {"rich", "markdown_it", "keyring", "tomli_w", "jsonschem
 LAZY = {
     "llmcli.cli": "each command loads its own module, so that --help loads none",
     "llmcli.cli_setup": "each command loads its own module, so that --help loads none",
+    "llmcli.commands.chat_arguments": "who names no template and no schema does not pay for them",
+    "llmcli.commands.chat_job": "who names no tools and no schema does not pay for them",
+    "llmcli.commands.chat_asking": "who keeps nothing, and names no tools and no schema, does not pay for them",
     "llmcli.commands.chat": "who has chosen a model does not pay for looking around, nor who names no tools for them",
     "llmcli.output": "what is piped is not rendered",
     "llmcli.providers.openai": "few requests have attachments, a schema, or go to the Responses API",
