@@ -1,8 +1,8 @@
 """
 The answers of the mock server: chat completions of any length, as the bytes of a whole HTTP response.
 
-There are answers of `tokens`, a word in each event, and of `pieces` of 8 KiB. Each event is an HTTP chunk of its own,
-as services send them.
+There are answers of `tokens` and of `markdown`, a word in each event, and of `pieces` of 8 KiB. Each event is an HTTP
+chunk of its own, as services send them.
 """
 
 import json
@@ -11,8 +11,14 @@ from functools import cache
 
 PIECE = 8192  # bytes of text in each of the `pieces`
 _WORDS = ("The", " sky", " is", " blue", " because", " air", " scatters", " short", " waves", " –", " Ray", "leigh")
-_TEXTS: dict[str, tuple[str, ...]] = {"tokens": _WORDS, "pieces": ("0123456789abcde\n" * (PIECE // 16),)}
-_BLOCK = {"tokens": len(_WORDS) * 50, "pieces": 128}  # events in one send
+_BLOCKS = (".\n\n", "- one", " **word**\n", "- two", " `words`\n\n", "```py\n", "sky =", " 'blue'\n", "```\n\n")
+_MARKDOWN = ("## The", " sky\n\n", *_WORDS, *_BLOCKS)
+_TEXTS: dict[str, tuple[str, ...]] = {
+    "tokens": _WORDS,
+    "markdown": _MARKDOWN,
+    "pieces": ("0123456789abcde\n" * (PIECE // 16),),
+}
+_BLOCK = {"tokens": len(_WORDS) * 50, "markdown": len(_MARKDOWN), "pieces": 128}  # events in one send
 _HEAD = (
     b"HTTP/1.1 200 OK\r\n"
     b"Content-Type: text/event-stream; charset=utf-8\r\n"

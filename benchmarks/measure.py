@@ -22,6 +22,7 @@ class Command(NamedTuple):
     env: Mapping[str, str]
     stdin: str = os.devnull
     output: int | None = None  # bytes that stdout should bring; a run that does less work is no measurement
+    terminal: bool = False  # whether stdout is a terminal, of 80 columns
 
 
 class Cost(NamedTuple):
@@ -33,11 +34,13 @@ class Cost(NamedTuple):
 
 
 def run(command: Command) -> Cost:
-    """Run a command with its stdout in a pipe that is read as fast as it is written."""
+    """Run a command with its stdout in a pipe, or on a terminal, that is read as fast as it is written."""
+    ours, theirs = _terminal() if command.terminal else os.pipe()
     started = time.perf_counter()
     with open(command.stdin, "rb") as stdin:
-        process = subprocess.Popen(command.argv, env=command.env, stdin=stdin, stdout=subprocess.PIPE, bufsize=0)
-    size = _drain(process)
+        process = subprocess.Popen(command.argv, env=command.env, stdin=stdin, stdout=theirs)
+    os.close(theirs)
+    size = _drain(ours)
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -48,14 +51,27 @@ def run(command: Command) -> Cost:
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
-def _drain(process: subprocess.Popen[bytes]) -> int:
-    """Read all of a process's stdout. Returns how many bytes there were."""
-    assert process.stdout is not None
+def _terminal() -> tuple[int, int]:
+    """A terminal: what is read from it, and what a program writes to."""
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    return ours, theirs
+
+
+def _drain(fd: int) -> int:
+    """Read all that is written. Returns how many bytes there were."""
     total = 0
     buffer = bytearray(_READ_SIZE)
-    with process.stdout as pipe:
-        while size := os.readv(pipe.fileno(), [buffer]):
+    try:
+        while size := os.readv(fd, [buffer]):
             total += size
+    except OSError:  # which Linux says of a terminal whose last writer has gone
+        pass
+    finally:
+        os.close(fd)
     return total
 
 

@@ -233,6 +233,21 @@ def declarative(bench: Bench) -> Row:
     return _cpu_per_token(bench, 100_000, what, (bench.by_table, bench.ours), 2.0)
 
 
+def markdown(bench: Bench) -> Row:
+    """CPU time per token of a long answer that is drawn as Markdown on a terminal, beside the same there as text."""
+
+    def on_terminal(*more: str) -> Maker:
+        def make(kind: str, count: int) -> Command:
+            ours = bench.ours("markdown", count)
+            env = {**ours.env, "TERM": "xterm-256color"}
+            return Command((*ours.argv, *more), env, ours.stdin, terminal=True)
+
+        return make
+
+    what = "5,000 tokens of Markdown on a terminal, beside text: CPU per token"
+    return _cpu_per_token(bench, 5_000, what, (on_terminal(), on_terminal("--raw")), 10.0)
+
+
 def plugins_chat(bench: Bench) -> Row:
     """Wall time of a chat with the built-in echo where 50 plugins are installed, beside none."""
     return _beside_no_plugins(bench, 1.1, "chat", "-n", "-m", "echo", "hi")
@@ -295,6 +310,7 @@ ROWS: dict[str, Callable[[Bench], Row]] = {
     "tokens-10k": tokens_10k,
     "tokens-100k": tokens_100k,
     "declarative": declarative,
+    "markdown": markdown,
     "plugins-chat": plugins_chat,
     "plugins-list": plugins_list,
     "plugins-help": plugins_help,
