@@ -177,7 +177,7 @@ class Sessions:
             yield
         except OSError as exc:
             raise kind(f"cannot {what} {self._path}: {exc.strerror}") from exc
-        except (sqlite3.Error, ValueError, LookupError, TypeError) as exc:
+        except (sqlite3.Error, ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:
             passing = isinstance(exc, sqlite3.OperationalError)  # locked, full, read-only: the file is as it should be
             hint = None if passing else "moved away, it is kept, and another is begun"
             raise kind(f"cannot {what} {self._path}: {exc}", hint=hint) from exc

@@ -333,7 +333,7 @@ def _leniently(text: str, at: int, *, complete: bool) -> _Body:
     if text[at : at + 1] not in _CLOSERS:
         return _Body(_NOTHING, at)
     missing, end = _extent(text, at)
-    if missing and not (complete and end == len(text)):
+    if missing and (missing[0] in "\"'" or not (complete and end == len(text))):  # half a text is no text
         return _Body(_NOTHING, end)
     for candidate in _mended(text[at:end].rstrip() + missing):
         if isinstance(candidate, dict | list):

@@ -231,6 +231,7 @@ def test_addresses_of_the_internet_are_public(address: str) -> None:
         "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1", "::1", "::",
         "fe80::1", "fe80::1%eth0", "fc00::1", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254",
         "2002:7f00:1::1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2001:db8::1", "::127.0.0.1",
+        "fec0::1", "64:ff9b:1::a00:1", "::ffff:0:127.0.0.1", "100:0:0:1::1", "5f00::1", "168.63.129.16",
     ],
 )  # fmt: skip
 def test_addresses_that_not_everybody_reaches_are_not(address: str) -> None:

@@ -34,7 +34,7 @@ def test_a_number_of_tokens_is_a_level_where_there_are_levels_only(llmcli: Progr
     assert sent(llmcli, serve, "openai", "--thinking", "1000")["reasoning_effort"] in ("low", "medium", "high")
 
 
-@pytest.mark.parametrize("said", ["much", "-5", "0", "1.5"])
+@pytest.mark.parametrize("said", ["much", "-5", "0", "1.5", "9" * 5000])
 def test_what_is_no_amount_of_thinking_is_refused(llmcli: Program, said: str) -> None:
     done = llmcli("chat", "-n", "-m", "echo", f"--thinking={said}", "hi")
 

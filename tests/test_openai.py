@@ -733,10 +733,18 @@ def call(arguments: Json = "{}", **more: Json) -> dict[str, Json]:
     return {"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": arguments}, **more}
 
 
-@pytest.mark.parametrize("raw", ["stop", "", None, "length", "tool_use", "weird"])
+@pytest.mark.parametrize("raw", ["stop", "", None, "tool_use", "weird"])
 def test_an_answer_with_tool_calls_finishes_with_them(raw: str | None) -> None:
-    """P35 (anomalyco/opencode#14972): whatever the finish reason says."""
+    """P35 (anomalyco/opencode#14972): whatever the finish reason says, unless that the answer was cut."""
     assert finish(read(openai(), delta(raw, tool_calls=[call()]))) == Finish("tool_calls", raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"), [("length", "length"), ("content_filter", "content_filter"), ("abort", "error")]
+)
+def test_a_call_without_arguments_does_not_hide_that_the_answer_was_cut(raw: str, reason: str) -> None:
+    """Its arguments may be what was cut off: they look like none at all, and the tool's defaults would run."""
+    assert finish(read(openai(), delta(raw, tool_calls=[call("")]))).reason == reason
 
 
 def test_a_tool_call_that_was_cut_off_does_not_hide_it() -> None:

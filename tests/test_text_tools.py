@@ -463,3 +463,16 @@ def test_a_result_cannot_pass_for_a_call_or_another_result() -> None:
 def test_the_model_is_stopped_before_it_invents_a_result_where_there_is_room_for_a_stop() -> None:
     assert with_stops(asking(stop=("x",)), "text").stop == ("x", "TOOL_RESULT:")
     assert with_stops(asking(stop=("a", "b", "c", "d")), "text").stop == ("a", "b", "c", "d")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'TOOL_CALL: find\nARGUMENTS: {"text": "/home/me/tm',
+        "TOOL_CALL: find\nARGUMENTS: {'text': '/home/me/tm",
+        '<tool_call>{"name": "find", "arguments": {"text": "half',
+    ],
+)
+def test_half_a_text_is_no_argument_though_the_model_says_that_it_has_stopped(text: str) -> None:
+    """A stop text, or a server that cuts, may have ended it; only brackets that are missing are closed."""
+    assert [call for call in read(text) if type(call) is ToolCall and call.valid] == []

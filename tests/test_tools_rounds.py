@@ -54,10 +54,10 @@ def run(calls: tuple[ToolCall, ...]) -> tuple[ToolResult, ...]:
     return tuple(ToolResult(call.id, call.name, "3") for call in calls)
 
 
-def played(model: Model, most: int = 10) -> tuple[list[Event | Round], Reply]:
+def played(model: Model, most: int = 10, done: list[int] | None = None) -> tuple[list[Event | Round], Reply]:
     """The events of all rounds, and what they return."""
     events: list[Event | Round] = []
-    playing = rounds(model.ask, PROMPT, run, most)
+    playing = rounds(model.ask, PROMPT, run, most, done)
     while True:
         try:
             events.append(next(playing))
@@ -121,6 +121,18 @@ def test_what_fails_in_the_first_round_is_told_as_it_is_and_later_the_answer_is_
         played(Model([[CALL]], [Busy("busy")]))
     with pytest.raises(OutputFailed):
         played(Model([[CALL]], [OutputFailed("full")]))
+
+
+def test_a_question_that_is_asked_again_goes_on_with_its_rounds() -> None:
+    """As a schema has it asked again: tools have run by then, so no other provider may be tried, nor more rounds."""
+    done = [0]
+    played(Model([[CALL]], [[Text("no json")]]), done=done)
+
+    assert done == [1]
+    with pytest.raises(Incomplete, match="the answer is incomplete: busy"):
+        played(Model([Busy("busy")]), done=done)
+    with pytest.raises(Incomplete, match="still asks for tools after 1 round"):
+        played(Model([[CALL]]), most=1, done=done)
 
 
 def test_more_calls_than_anybody_needs_are_not_all_run() -> None:

@@ -36,6 +36,8 @@ from llmcli.world import World
 _SECONDS = 60.0  # that fetching may take
 _LONGEST_LOOK_UP = 5.0  # seconds, of a name that a proxy will resolve by itself
 _URL = re.compile(r"(https?)://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?(?:[/?][!-\[\]-~]*)?")
+_GLOBAL_UNICAST = "2000::/3"  # all of IPv6 that has been given to anybody
+_HOST_OF_AZURE = "168.63.129.16"  # public by its number only: what is inside a virtual machine's host answers there
 _IPV4_INSIDE = ("64:ff9b::/96", "::/96")  # whose last four bytes are an address of IPv4
 
 
@@ -220,6 +222,8 @@ class _Exchange:
     def _log(self, event: str, /, **fields: Any) -> None:
         if event == "response" and 300 <= fields["status"] < 400:
             self.location = attachments.shown_url(fields["headers"].get("location", "nowhere"))
+        if "url" in fields:  # a signed one is a key to what it leads to
+            fields["url"] = attachments.shown_url(fields["url"])
         self._how.log(event, **fields)
 
     def _resolve(self, host: bytes, port: int, **options: Any) -> list[tuple[Any, ...]]:
@@ -245,6 +249,8 @@ class _Exchange:
         thread = threading.Thread(target=look_up, daemon=True)
         thread.start()
         thread.join(_LONGEST_LOOK_UP)
+        if thread.is_alive():
+            raise NetworkFailed(f"cannot tell where {host} leads: the name service did not answer in time")
         if self.refused is not None:
             raise NetworkFailed(f"{self.refused} is refused")
 
@@ -269,4 +275,6 @@ def is_public(address: str) -> bool:
             inner = IPv4Address(found.packed[-4:])
         if inner is not None:
             return is_public(str(inner))
-    return found.is_global and not found.is_multicast
+        if found not in ip_network(_GLOBAL_UNICAST):
+            return False
+    return found.is_global and not found.is_multicast and address != _HOST_OF_AZURE

@@ -171,7 +171,9 @@ class _Talk:
         def no_stdin() -> bytes:
             raise UsageError("/attach takes files and URLs")
 
-        fetching = attach.Fetching(ca_bundle=self._arguments.ca_bundle, log=self._log)
+        fetching = attach.Fetching(
+            private=self._arguments.attach_private, ca_bundle=self._arguments.ca_bundle, log=self._log
+        )
         attached = attach.Attached(words, self._world, stdin=no_stdin, fetching=fetching)
         return attached.parts(self._job.ready.provider)
 

@@ -139,11 +139,14 @@ def schema_of(arguments: Arguments, template: "Template | None") -> "Wanted | No
     return schemas.read(as_text(arguments.schema), many=arguments.schema_multi)
 
 
+_LONGEST_NUMBER = 10  # digits; no model thinks for so many tokens
+
+
 def thinking_of(said: str | None) -> str | int | None:
     """How much to think: a level, or a number of tokens."""
     if said is None or said in ("off", "low", "medium", "high"):
         return said
-    if said.isdecimal() and int(said) > 0:
+    if said.isascii() and said.isdecimal() and len(said) < _LONGEST_NUMBER and int(said) > 0:
         return int(said)
     raise UsageError(f"--thinking {said!r} should be off, low, medium, high, or a number of tokens")
 

@@ -186,8 +186,10 @@ def _with_tools(
     def left() -> float | None:
         return None if total is None else call.started + total - time.monotonic()
 
+    done = [0]  # of this question, however often a schema has it asked
+
     def asked(messages: Messages) -> Asked:
-        return rounds(ask, messages, tools.runner(left=left, before=before, after=after), most)
+        return rounds(ask, messages, tools.runner(left=left, before=before, after=after), most, done)
 
     return asked
 

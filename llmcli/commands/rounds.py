@@ -23,29 +23,32 @@ _MOST_CALLS = 64  # of one answer
 _AFTER_OUTPUT = frozenset({4, 5, 6, 7, 8, 9})  # statuses that mean something else once output began
 
 
-def rounds(ask: Ask, messages: Messages, run: Run, most: int) -> Generator[Event | Round, None, Reply]:
+def rounds(
+    ask: Ask, messages: Messages, run: Run, most: int, done: list[int] | None = None
+) -> Generator[Event | Round, None, Reply]:
     """
     The events of all rounds, a `Round` after each in which tools were run, and `Finish` once, at the end; what is
-    returned is the last reply. Token counts are those of all rounds so far.
+    returned is the last reply. Token counts are those of all rounds so far. `done` holds how many rounds there were
+    before, where one question is asked of `rounds` more than once, and is left with how many there are now.
 
     Raises `Incomplete` where an answer was cut in which tools are asked for (none is run then), where they are asked
     for in more rounds than `most`, and for whatever goes wrong after the first round.
     """
     spent = Usage()
-    done = 0
+    done = [0] if done is None else done
     while True:
-        reply = yield from _one(ask, messages, spent, first=not done)
+        reply = yield from _one(ask, messages, spent, first=not done[0])
         calls = tuple(part for part in reply.message.parts if isinstance(part, ToolCall))
         if not calls:
             yield reply.finish
             return reply
         _check_whole(reply.finish)
-        if done == most:
+        if done[0] == most:
             raise Incomplete(
                 f"the model still asks for tools after {most} round{'s' if most > 1 else ''}",
                 hint="--max-tool-rounds N allows more",
             )
-        done += 1
+        done[0] += 1
         results = (*run(calls[:_MOST_CALLS]), *(_one_too_many(call) for call in calls[_MOST_CALLS:]))
         yield Round(reply, results)
         messages = (*messages, reply.message, Message("tool", tuple(marked(result) for result in results)))

@@ -345,7 +345,7 @@ def _canonical(raw: str) -> FinishReason:
     word = raw.lower()
     if word.startswith("guardrail"):
         return "content_filter"
-    if word.startswith("error"):
+    if word.startswith(("error", "abort", "cancel")):
         return "error"
     return _REASONS.get(word, "other")
 
@@ -354,10 +354,11 @@ def _reason(raw: str | None, calls: tuple[ToolCall, ...]) -> FinishReason:
     """
     The finish reason in view of the tool calls that are there: with calls many servers say "stop"
     (anomalyco/opencode#14972), and some say "tool_calls" without any, which would have an agent wait for ever
-    (mastra-ai/mastra#14187). Calls that were cut do not hide why.
+    (mastra-ai/mastra#14187). Calls do not hide that the answer was cut: arguments that nobody has written yet may be
+    read as none at all.
     """
     reason = _canonical(raw or "")
-    if calls and (reason in ("stop", "other") or all(call.valid for call in calls)):
+    if calls and reason in ("stop", "other"):
         return "tool_calls"
     return "stop" if reason == "tool_calls" and not calls else reason
 

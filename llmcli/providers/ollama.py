@@ -418,7 +418,7 @@ class _Reader(Reader):
             yield Metadata(durations)
         raw = str(line.get("done_reason") or "")
         reason = _FINISH.get(raw, "other")
-        if self._calls and reason != "length":
+        if self._calls and reason in ("stop", "other"):
             reason = "tool_calls"
         self.complete = True
         yield Finish(reason, raw or None)

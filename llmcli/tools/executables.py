@@ -24,7 +24,8 @@ from llmcli.tools.offered import MOST, SECONDS, Arguments, Offered, ToolFailed, 
 from llmcli.types import Tool
 
 _PLACE = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}", re.ASCII)
-_SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
+# What a program gets of our environment. A model could have it print anything, and a name does not tell what is secret.
+_PASSED_ON = re.compile(r"(PATH|HOME|LANG|LANGUAGE|TERM|COLUMNS|TMPDIR|TZ|USER|LOGNAME|SHELL|PWD)|(LC|XDG)_\w+")
 _READ_SIZE = 64 * 1024
 _KEPT = 4 * 1024 * 1024  # bytes of a program's output that are looked at
 _ERRORS = 2000  # characters of stderr that a failure tells
@@ -64,10 +65,16 @@ def tool_of_table(name: str, config: Config, env: Mapping[str, str]) -> Offered:
         Tool(name, table.get("description", ""), parameters),
         f"[{prefix}]",
         lambda arguments, seconds: _run(program, _with_defaults(arguments, parameters), seconds),
-        lambda arguments: f"{name}: {json_text(argv(program.command, _with_defaults(arguments, parameters)))}",
+        lambda arguments: _shown(name, program, _with_defaults(arguments, parameters)),
         seconds=float(table.get("timeout", SECONDS)) or float("inf"),
         most=table.get("max_output", MOST),
     )
+
+
+def _shown(name: str, program: Program, arguments: Arguments) -> str:
+    """What is run, as it is shown to a person: the words, and what stands on stdin."""
+    given = _given(program.stdin, arguments)
+    return f"{name}: {json_text(argv(program.command, arguments))}" + (f" < {json_text(given)}" if given else "")
 
 
 def _parameters(table: Mapping[str, Any] | None, used: Sequence[str], place: str) -> dict[str, Any]:
@@ -101,8 +108,7 @@ def _with_defaults(arguments: Arguments, parameters: Mapping[str, Any]) -> Argum
 
 
 def _environment(env: Mapping[str, str], wanted: Sequence[str]) -> dict[str, str]:
-    """The variables that a program gets. A model could have it print them."""
-    return {name: value for name, value in env.items() if name in wanted or not _SECRET.search(name)}
+    return {name: value for name, value in env.items() if name in wanted or _PASSED_ON.fullmatch(name)}
 
 
 # --- from arguments to words ----------------------------------------------------------------------
