@@ -7,6 +7,7 @@ it never reaches above the top of the screen, so that nothing that has scrolled 
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 _FENCE = r"(`{3,}(?=[^`]*$)|~{3,})(.*)"
@@ -146,11 +147,26 @@ class Rendering:
                 file=None, width=width, force_terminal=self._color, no_color=not self._color, highlight=False,
                 color_system="auto" if self._color else None, legacy_windows=False,
             )  # fmt: skip
-        document = Markdown("", hyperlinks=False)
+        document = _whole_tables(Markdown)("", hyperlinks=False)
         document.parsed = self._parser.parse(block)
         with self._console.capture() as capture:
             self._console.print(document)
         return _trimmed(capture.get().translate(self._harmless))
+
+
+@cache
+def _whole_tables(markdown: Any) -> Any:
+    """rich's Markdown, but that a table folds what has no room in a cell, and cuts nothing off."""
+    table: Any = markdown.elements["table_open"]
+
+    def console(self: Any, console: Any, options: Any) -> Any:
+        for each in table.__rich_console__(self, console, options):
+            for column in each.columns:
+                column.overflow = "fold"
+            yield each
+
+    folding = type("Table", (table,), {"__rich_console__": console})
+    return type("Page", (markdown,), {"elements": {**markdown.elements, "table_open": folding}})
 
 
 def _trimmed(rendered: str) -> list[str]:

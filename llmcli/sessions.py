@@ -142,7 +142,11 @@ class Sessions:
         """The file, made if it is not there. SQLite gives the files beside it the same permissions."""
         folder = os.path.dirname(self._path)
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            os.fchmod(descriptor, 0o600)  # one that was copied here may be anybody's to read
+        finally:
+            os.close(descriptor)
         db = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None)
         if not self._is_made(db):
             with locked(folder):  # for nobody waits for whoever changes the mode of the journal

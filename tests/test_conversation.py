@@ -430,3 +430,27 @@ def test_the_end_of_the_terminal_ends_it(llmcli: Program) -> None:
     with conversation(llmcli, "-m", "echo") as person:
         person.types("something")
         assert person.hangs_up() == 129
+
+
+def test_the_key_and_the_address_of_the_command_line_go_to_no_other_provider(
+    llmcli: Program, serve: Callable[..., Server]
+) -> None:
+    """Whichever models are chosen meanwhile, and back again."""
+    ours, other = serve(says("ours")), serve(says("other"))
+    (llmcli.home / "key").write_text("sk-of-the-command-line")
+    (llmcli.home / "key").chmod(0o600)
+    llmcli.configure(
+        f'[providers.aye]\nadapter = "openai-compatible"\nbase_url = "http://127.0.0.1:1"\ndefault_model = "m"\n'
+        f'[providers.bee]\nadapter = "openai-compatible"\nbase_url = "{other.url}"\ndefault_model = "m"\n'
+    )
+    words = ("-m", "aye", "--base-url", ours.url, "--api-key-file", "key", "--option", "own=1")
+    with conversation(llmcli, *words) as person:
+        for line in ("/model bee", "/model bee/other", "one", "/model aye", "two"):
+            person.types(line)
+        assert person.leaves() == 0
+
+    (asked,) = other.requests
+    assert "authorization" not in asked.headers
+    assert "own" not in asked.json
+    assert [request.headers["authorization"] for request in ours.requests] == ["Bearer sk-of-the-command-line"]
+    assert ours.requests[0].json["own"] == 1

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from llmcli.provider import Capabilities, Provider
-from llmcli.turns import Entry, Turn, as_markdown, entry_document, read_entry, to_send
+from llmcli.turns import Entry, Turn, as_markdown, entry_document, marked, read_entry, to_send
 from llmcli.types import (
     Attachment,
     Message,
@@ -31,6 +31,7 @@ CALLED = Entry(
 RAN = Entry(Message("tool", (RESULT,)), 102.0)
 ANSWERED = Entry(message("assistant", "A cat at noon."), 103.0, "anthropic", "claude", None, "stop")
 TURN: Turn = (ASKED, CALLED, RAN, ANSWERED)
+MARKED = Message("tool", (marked(RESULT),))
 
 
 def provider(name: str, **capabilities: bool) -> Provider:
@@ -80,14 +81,15 @@ def test_a_result_with_a_fence_in_it_does_not_leave_its_own() -> None:
 
 
 def test_the_provider_that_gave_an_answer_gets_all_of_it_back() -> None:
+    """The results of tools marked as what they are, as when they were first told."""
     sent = to_send([TURN], provider("anthropic", tools=True, vision=True), tools=True)
-    assert sent == tuple(entry.message for entry in TURN)
+    assert sent == tuple(MARKED if entry is RAN else entry.message for entry in TURN)
 
 
 def test_another_provider_gets_no_thinking_and_no_signatures() -> None:
     sent = to_send([TURN], provider("openai", tools=True, vision=True), tools=True)
     assert sent[1].parts == (Text("I look."), ToolCall("call_1", "now", '{"zone": "UTC"}'))
-    assert sent[2] == RAN.message
+    assert sent[2] == MARKED
 
 
 @pytest.mark.parametrize(("has", "offered"), [(False, True), (True, False)])
@@ -96,7 +98,7 @@ def test_who_has_no_tools_and_no_eyes_is_told_in_words(has: bool, offered: bool)
     assert [each.role for each in sent] == ["user", "assistant", "user", "assistant"]
     assert sent[0].text == "What is this? [attached: cat.png]"
     assert sent[1].text == 'I look.[called now with {"zone": "UTC"}]'
-    assert sent[2].text == "[now answered: 12:00\n]"
+    assert sent[2].text == f"[now answered: {marked(RESULT).content}]"
     assert not [part for each in sent for part in each.parts if not isinstance(part, Text)]
 
 

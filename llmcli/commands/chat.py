@@ -64,9 +64,10 @@ def run(arguments: Arguments, world: World) -> None:
     wish = Wish(tools_of(arguments, form, config, world), schema)
     targets = [registry.resolve(arguments.model, arguments.provider, config)]
     targets += [registry.resolve(name, None, config) for name in arguments.fallback]
+    meant = targets[0].provider
     job = first_job(targets, arguments, wish, config, world)
     if _is_conversation(arguments, form, world):
-        _converse(_Talk(job, arguments, wish, config, form, world, log), kept, arguments, world)
+        _converse(_Talk(job, meant, arguments, wish, config, form, world, log), kept, arguments, world)
         return
     question = _question(arguments, template, job.ready, world, log)
     if kept is not None:
@@ -144,9 +145,10 @@ class _Talk:
     """Who answers in a conversation; see `conversation.Talk`."""
 
     def __init__(
-        self, job: Job, arguments: Arguments, wish: Wish, config: Config, form: str, world: World, log: Log
+        self, job: Job, meant: str, arguments: Arguments, wish: Wish, config: Config, form: str, world: World, log: Log
     ) -> None:  # fmt: skip
         self._job = job
+        self._meant = meant  # the provider that the command line speaks of: its address, its key, its options
         self._arguments = arguments._replace(usage=False, strict=False)  # the conversation tells, and goes on
         self._wish = wish
         self._config = config
@@ -186,8 +188,9 @@ class _Talk:
         return ", ".join(each.name for each in tools.offered) if tools else ""
 
     def _prepare(self, target: registry.Target, wish: Wish) -> None:
-        same = target.provider == self._job.ready.provider.config.id
-        self._job = prepare(self._arguments, target, wish, self._config, self._world, first=same)
+        first = target.provider == self._meant
+        arguments = self._arguments if first else self._arguments._replace(option=())
+        self._job = prepare(arguments, target, wish, self._config, self._world, first=first)
 
     def ask(self, turns: "Sequence[Turn]", heard: "Heard") -> Reply:
         from llmcli.turns import to_send

@@ -9,7 +9,7 @@ import os
 import sys
 import termios
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from llmcli import signals
@@ -41,7 +41,7 @@ class Lines:
         text.
         """
         text = self._line(self._prompt)
-        if not text.lstrip().startswith(_QUOTES):
+        if "\n" in text or not text.lstrip().startswith(_QUOTES):  # what is pasted is whole as it is
             return text
         text = text.lstrip().removeprefix(_QUOTES)
         while not text.rstrip().endswith(_QUOTES):
@@ -51,7 +51,8 @@ class Lines:
     def remember(self, text: str) -> None:
         """Arrow-up brings it back."""
         if self._readline is not None:
-            self._readline.add_history(text)
+            with suppress(UnicodeError):  # a locale that cannot say it, which is no reason to lose a conversation
+                self._readline.add_history(text)
 
     def _line(self, prompt: str) -> str:
         """Python edits lines only where its own stdin and stdout are the terminal; ours are others."""

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from llmcli.answer import incomplete
 from llmcli.errors import Incomplete, LlmError
 from llmcli.output import Round
-from llmcli.tools.toolbox import marked
+from llmcli.turns import marked
 from llmcli.types import Event, Finish, Message, Reply, ToolCall, ToolResult, Usage
 
 Messages: TypeAlias = tuple[Message, ...]

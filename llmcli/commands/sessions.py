@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from llmcli.commands.table import as_table
 from llmcli.config import nearest
 from llmcli.errors import UsageError
-from llmcli.output import FORMATS, Look, Stdout, json_text
+from llmcli.output import FORMATS, Look, Stdout, json_text, visible
 from llmcli.sessions import Sessions, place
 from llmcli.turns import Turn, as_markdown, entry_document
 from llmcli.types import Finish, Message, Reply, TextDelta
@@ -36,7 +36,7 @@ def show(name: str, world: World, *, color: str) -> None:
     """What was said in one: rendered on a terminal, Markdown elsewhere."""
     text = as_markdown(name, _read(name, world))
     if not world.is_tty(world.stdout) or world.env.get("TERM") == "dumb":
-        world.print(text)
+        world.print(_for(world, text))
         return
     sink = Stdout(world.stdout)
     look = Look(color=world.color(color, world.stdout), width=max(20, world.columns()))
@@ -45,11 +45,16 @@ def show(name: str, world: World, *, color: str) -> None:
     sink.commit()
 
 
+def _for(world: World, text: str) -> str:
+    """The text as a terminal may have it, or as it is for a pipe."""
+    return visible(text) if world.is_tty(world.stdout) else text
+
+
 def export(name: str, world: World, *, form: str) -> None:
     """All of one, as `json` or `markdown`."""
     turns = _read(name, world)
     if form == "markdown":
-        world.print(as_markdown(name, turns))
+        world.print(_for(world, as_markdown(name, turns)))
         return
     messages = [entry_document(entry) for turn in turns for entry in turn]
     world.print(json_text({"version": EXPORT_VERSION, "name": name, "messages": messages}) + "\n")
