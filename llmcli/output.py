@@ -496,7 +496,12 @@ def _json_line(document: Any) -> bytes:
 
 def json_text(document: Any) -> str:
     """A line of JSON in which nothing stands that a terminal would obey: JSON has escapes of its own for that."""
-    return json.dumps(document, ensure_ascii=False).translate(_ESCAPES_IN_JSON)
+    text = json.dumps(document, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which only JSON's own escapes can say
+        text = json.dumps(document)
+    return text.translate(_ESCAPES_IN_JSON)
 
 
 # --- other shapes ---------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from llmcli.output import (
     error_line,
     extract,
     first_code_block,
+    json_text,
     one_line,
     visible,
 )
@@ -444,3 +445,7 @@ def test_a_file_keeps_its_mode_through_the_renaming(tmp_path: Path) -> None:
     sink.commit()
 
     assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("new", 0o640)
+
+
+def test_half_a_surrogate_pair_is_json_all_the_same() -> None:
+    assert json_text({"a": "\ud800é"}) == '{"a": "\\ud800\\u00e9"}'

@@ -89,7 +89,7 @@ class Echo(NativeProvider):
             yield ThinkingEnd()
         prompt = " ".join(message.text for message in request.messages)
         calls = _calls(request)
-        text = str(options["text"]) if "text" in options else _said(request.messages[-1])
+        text = _as_typed(options["text"]) if "text" in options else _said(request.messages[-1])
         for stop in request.stop:
             text = text.partition(stop)[0]
         words = _words(text)
@@ -105,6 +105,11 @@ class Echo(NativeProvider):
         yield Usage(count, limit, count + limit)
         reason: FinishReason = "length" if limit < len(words) else "tool_calls" if calls else "stop"
         yield Finish("length" if fail == "length" else "content_filter" if fail == "content_filter" else reason)
+
+
+def _as_typed(value: Json) -> str:
+    """The text of an option, which may have looked like JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _said(message: Message) -> str:
@@ -129,8 +134,7 @@ def _calls(request: ChatRequest) -> tuple[ToolCall, ...]:
 
 def _call(call_id: str, name: str, arguments: Json) -> ToolCall:
     """A call; arguments that are no object, or no JSON, make one that is not valid."""
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    return ToolCall(call_id, name, text, valid=isinstance(arguments, dict))
+    return ToolCall(call_id, name, _as_typed(arguments), valid=isinstance(arguments, dict))
 
 
 def _fail_before(fail: str, call: NativeCall) -> None:
