@@ -194,8 +194,8 @@ def _sent_part(part: Part, provider: Provider, *, own: bool, tools: bool) -> Ite
 
 # Control characters, those that change the direction of text, those that nobody sees, and tags, in which text hides.
 _UNSEEN = (
-    *range(32), *range(0x7F, 0xA0), 0x61C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF,
-    *range(0xE0000, 0xE0080),
+    *range(32), *range(0x7F, 0xA0), 0x61C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A),
+    0xFEFF, *range(0xE0000, 0xE0080),
 )  # fmt: skip
 _ESCAPED = {code: json.dumps(chr(code))[1:-1] for code in _UNSEEN if code not in (0x09, 0x0A, 0x200C, 0x200D)}
 _TAG = "tool_output"
