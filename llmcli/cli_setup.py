@@ -52,6 +52,13 @@ def _with_parent(ctx: typer.Context, **said: Any) -> dict[str, Any]:
     return {name: above.get(name, value) if value is None or value is False else value for name, value in said.items()}
 
 
+def _asked(ctx: typer.Context, **said: Any) -> dict[str, Any]:
+    """What a command that can print JSON is asked for; where it prints that, its errors are JSON too."""
+    asked = _with_parent(ctx, **said)
+    ctx.obj.json_errors = as_json = asked.pop("json")
+    return {**asked, "as_json": as_json}
+
+
 # --- sessions -------------------------------------------------------------------------------------
 
 _SESSIONS_EPILOG = epilog("llmcli chat --session trip -m echo hello", "llmcli sessions", "llmcli sessions show trip")
@@ -63,21 +70,20 @@ _Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name; `llmcli se
 def sessions(ctx: typer.Context, json: Json = False) -> None:
     """List the conversations that are kept, the one that was used last first."""
     if ctx.invoked_subcommand is None:
-        _list_sessions(ctx.obj, json)
+        _list_sessions(ctx, json)
 
 
 @sessions_app.command("list", cls=Command, epilog=epilog(
     "llmcli sessions list", "llmcli sessions list --json", "llmcli sessions list | cut -f1"))  # fmt: skip
 def sessions_list(ctx: typer.Context, json: Json = False) -> None:
     """List them: name, turns, model, when they were last used and begun."""
-    _list_sessions(ctx.obj, _with_parent(ctx, json=json)["json"])
+    _list_sessions(ctx, json)
 
 
-def _list_sessions(world: World, as_json: bool) -> None:
+def _list_sessions(ctx: typer.Context, json: bool) -> None:
     from llmcli.commands import sessions as command
 
-    world.json_errors = as_json
-    command.run(world, as_json=as_json)
+    command.run(ctx.obj, **_asked(ctx, json=json))
 
 
 @sessions_app.command("show", cls=Command, epilog=epilog(
@@ -186,10 +192,8 @@ def models_show(
     """Show all that its provider tells of one model."""
     from llmcli.commands import models as command
 
-    said = _with_parent(ctx, timeout=timeout, json=json, config=config, no_config=no_config)
-    world: World = ctx.obj
-    world.json_errors = as_json = said.pop("json")
-    command.show(model, world, as_json=as_json, **said)
+    said = _asked(ctx, timeout=timeout, json=json, config=config, no_config=no_config)
+    command.show(model, ctx.obj, **said)
 
 
 @models_app.command("alias", cls=Command, epilog=epilog(
@@ -206,10 +210,8 @@ def models_alias(
     """Give a model a short name (-m NAME), or list the names."""
     from llmcli.commands import choose as command
 
-    said = _with_parent(ctx, json=json, config=config, no_config=no_config)
-    world: World = ctx.obj
-    world.json_errors = as_json = said.pop("json")
-    command.alias(name, model, world, remove=remove, as_json=as_json, **said)
+    said = _asked(ctx, json=json, config=config, no_config=no_config)
+    command.alias(name, model, ctx.obj, remove=remove, **said)
 
 
 @models_app.command("refresh", cls=Command, epilog=epilog(
@@ -225,10 +227,8 @@ def models_refresh(
     """Keep the lists of models for completion. They are asked for and stand in the cache directory; `models --cached` shows them."""
     from llmcli.commands import refresh_models as command
 
-    said = _with_parent(ctx, timeout=timeout, json=json, config=config, no_config=no_config)
-    world: World = ctx.obj
-    world.json_errors = as_json = said.pop("json")
-    command.run(provider or (), world, as_json=as_json, **said)
+    said = _asked(ctx, timeout=timeout, json=json, config=config, no_config=no_config)
+    command.run(provider or (), ctx.obj, **said)
 
 
 # --- health ---------------------------------------------------------------------------------------
@@ -251,12 +251,8 @@ def health(
     """Check providers step by step: what is wrong, and what to do."""
     from llmcli.commands import health as command
 
-    world: World = ctx.obj
-    world.json_errors = json
-    command.run(
-        provider or (), world, config=config, no_config=no_config, chat=chat, timeout=timeout, color=color or "auto",
-        as_json=json,
-    )  # fmt: skip
+    said = _asked(ctx, json=json, config=config, no_config=no_config)
+    command.run(provider or (), ctx.obj, chat=chat, timeout=timeout, color=color or "auto", **said)
 
 
 # --- providers ------------------------------------------------------------------------------------
@@ -280,12 +276,8 @@ def providers(
     if ctx.invoked_subcommand is None:
         from llmcli.commands import providers as command
 
-        world: World = ctx.obj
-        world.json_errors = json
-        command.run(
-            world, config=config, no_config=no_config, load=load, configured=configured, capability=capability or (),
-            as_json=json,
-        )  # fmt: skip
+        said = _asked(ctx, json=json, config=config, no_config=no_config)
+        command.run(ctx.obj, load=load, configured=configured, capability=capability or (), **said)
 
 
 @providers_app.command("show", cls=Command, epilog=epilog(
@@ -296,10 +288,8 @@ def providers_show(
     """Show all of one provider. That is its settings, where its key comes from, what is peculiar to it..."""
     from llmcli.commands import providers as command
 
-    said = _with_parent(ctx, json=json, config=config, no_config=no_config)
-    world: World = ctx.obj
-    world.json_errors = as_json = said.pop("json")
-    command.show(provider, world, as_json=as_json, **said)
+    said = _asked(ctx, json=json, config=config, no_config=no_config)
+    command.show(provider, ctx.obj, **said)
 
 
 @providers_app.command("login", cls=Command, epilog=epilog(
@@ -416,10 +406,8 @@ def providers_read(
     """Show what is read in a sample answer."""
     from llmcli.commands import read_sample as command
 
-    said = _with_parent(ctx, json=json, config=config, no_config=no_config)
-    world: World = ctx.obj
-    world.json_errors = as_json = said.pop("json")
-    command.run(provider, file, world, stream=stream, status=status, model=model, as_json=as_json, **said)
+    said = _asked(ctx, json=json, config=config, no_config=no_config)
+    command.run(provider, file, ctx.obj, stream=stream, status=status, model=model, **said)
 
 
 @providers_app.command("check", cls=Command, epilog=epilog(
@@ -436,10 +424,8 @@ def providers_check(
     """Check a provider as its author would."""
     from llmcli.commands import check_provider as command
 
-    said = _with_parent(ctx, json=json, config=config, no_config=no_config)
-    world: World = ctx.obj
-    world.json_errors = as_json = said.pop("json")
-    command.run(provider, world, live=live, model=model, as_json=as_json, **said)
+    said = _asked(ctx, json=json, config=config, no_config=no_config)
+    command.run(provider, ctx.obj, live=live, model=model, **said)
 
 
 @providers_app.command("new", cls=Command, epilog=epilog(
@@ -469,21 +455,20 @@ _TEMPLATES_EPILOG = epilog(
 def templates(ctx: typer.Context, json: Json = False) -> None:
     """List the templates of prompts: their names, their variables, what they are for."""
     if ctx.invoked_subcommand is None:
-        _list_templates(ctx.obj, as_json=json)
+        _list_templates(ctx, json)
 
 
 @templates_app.command("list", cls=Command, epilog=epilog(
     "llmcli templates list", "llmcli templates list --json", "llmcli templates list | cut -f1"))  # fmt: skip
 def templates_list(ctx: typer.Context, json: Json = False) -> None:
     """List them: in a pipe as lines of name, variables, model and what it is for."""
-    _list_templates(ctx.obj, as_json=_with_parent(ctx, json=json)["json"])
+    _list_templates(ctx, json)
 
 
-def _list_templates(world: World, *, as_json: bool) -> None:
+def _list_templates(ctx: typer.Context, json: bool) -> None:
     from llmcli.commands import templates as command
 
-    world.json_errors = as_json
-    command.run(world, as_json=as_json)
+    command.run(ctx.obj, **_asked(ctx, json=json))
 
 
 @templates_app.command("show", cls=Command, epilog=epilog(
@@ -497,9 +482,7 @@ def templates_show(
     """Show all that one template says, checked."""
     from llmcli.commands import templates as command
 
-    world: World = ctx.obj
-    world.json_errors = as_json = _with_parent(ctx, json=json)["json"]
-    command.show(name, world, as_json=as_json)
+    command.show(name, ctx.obj, **_asked(ctx, json=json))
 
 
 # --- completions ----------------------------------------------------------------------------------
