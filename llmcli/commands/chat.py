@@ -24,7 +24,6 @@ from llmcli.commands.chat_asking import Question, ask_one, in_session, listener,
 from llmcli.commands.chat_job import FALLBACK_STATUSES, Job, Wish, as_sent, first_job, next_job, prepare, tools_of
 from llmcli.commands.prompt import Frame, as_text, read_prompt, read_stdin
 from llmcli.commands.setup import Ready, read_config
-from llmcli.commands.show_request import show_request
 from llmcli.config import Config
 from llmcli.errors import LlmError, UsageError
 from llmcli.output import OutputFile, Sink, Stdout
@@ -75,6 +74,8 @@ def run(arguments: Arguments, world: World) -> None:
     if arguments.dry_run or arguments.curl:
         messages = question.to(job.ready.provider, tools=job.tools is not None)
         request = as_sent(job, job.request._replace(messages=messages))
+        from llmcli.commands.show_request import show_request
+
         stream = streams(job.ready.provider, arguments.stream)
         show_request(job.ready, request, world, stream=stream, curl=arguments.curl, key_file=arguments.api_key_file,
                      ca_bundle=arguments.ca_bundle)  # fmt: skip

@@ -132,13 +132,7 @@ def prepare(
         key_file=arguments.api_key_file if first else None,
         need_key=not (arguments.dry_run or arguments.curl),
     )
-    provider = ready.provider
-    model = target.model or provider.default_model
-    if model is None:
-        raise ConfigurationError(
-            f"{target.provider} has no default model",
-            hint=f"say -m {target.provider}/MODEL; `llmcli models list {target.provider}` lists them",
-        )
+    provider, model = ready.provider, ready.model(target.model)
     if isinstance(provider, HTTPProvider):
         provider.url("")
     request = ChatRequest(

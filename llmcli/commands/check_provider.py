@@ -184,9 +184,7 @@ def _models(ready: Ready, world: World) -> str:
 
 
 def _chat(ready: Ready, world: World, model: str | None, *, stream: bool, key: str | None = None) -> str:
-    name = model or ready.provider.default_model
-    if name is None:
-        raise ConfigurationError(f"{ready.provider.config.id} has no default model", hint="say one with -m")
+    name = ready.model(model)
     call = brief_call(ready, world, seconds=_SECONDS)._replace(stream=stream)
     fold = Fold(ready.provider.config.id, name, keep=True)
     request = ChatRequest(name, (message("user", _QUESTION),))

@@ -36,11 +36,7 @@ def make_default(name: str, world: World, *, config: str | None, no_config: bool
     settings = read_config(world, config, no_config=no_config)
     target = _meant(name, settings)
     ready = make_ready(target.provider, settings, world, model=target.model, need_key=False, run_command=False)
-    if not (target.model or ready.provider.default_model):
-        raise ConfigurationError(
-            f"{target.provider} has no default model",
-            hint=f"say {target.provider}/MODEL; `llmcli models list {target.provider}` lists them",
-        )
+    ready.model(target.model)
     chosen = full_name(target)
     _state(path)
     stored.update(path, lambda state: {**state, "default": chosen})

@@ -91,12 +91,7 @@ def show(
     ready = _ready(target.provider, settings, world, _seconds(timeout), model=target.model)
     if isinstance(ready, LlmError):
         raise ready
-    wanted = target.model or ready.provider.default_model
-    if wanted is None:
-        raise ConfigurationError(
-            f"{target.provider} has no default model",
-            hint=f"say {target.provider}/MODEL; `llmcli models list {target.provider}` lists them",
-        )
+    wanted = ready.model(target.model)
     listing = listing_of(ready, brief_call(ready, world, seconds=_seconds(timeout)))
     if listing.note:
         world.note(listing.note)

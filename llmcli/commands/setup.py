@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from llmcli import registry
 from llmcli.answer import Call
 from llmcli.config import Config, ProviderSetup, load, provider_setup
-from llmcli.errors import LlmError, UsageError
+from llmcli.errors import ConfigurationError, LlmError, UsageError
 from llmcli.keys import (
     Secret,
     check_key_transport,
@@ -41,6 +41,17 @@ class Ready(NamedTuple):
     def url(self) -> str | None:
         """Where it is."""
         return self.provider.base_url if isinstance(self.provider, HTTPProvider) else self.setup.config.base_url
+
+    def model(self, said: str | None) -> str:
+        """The model that is said, else the provider's default. Raises `ConfigurationError` where there is neither."""
+        model = said or self.provider.default_model
+        if model is None:
+            provider_id = self.provider.config.id
+            raise ConfigurationError(
+                f"{provider_id} has no default model",
+                hint=f"say {provider_id}/MODEL; `llmcli models list {provider_id}` lists them",
+            )
+        return model
 
 
 def read_config(world: World, file: str | None, *, no_config: bool, lenient: bool = False) -> Config:
@@ -83,27 +94,15 @@ def make_ready(
     declared = declared_key(cls, setup.api_key)
     provider.api_key = declared  # the table may send the key into another header
     headers = _secret_headers(setup)
-    for name in (declared.header, *headers):
-        world.redactor.add_header(name)
-    for part in (part for value in headers.values() for part in _secret_parts(value)):
-        world.redactor.add(part)
-    secret = (
-        checked(key, declared)
-        if key is not None
-        else find_key(
-            setup if run_command else without_asking(setup),
-            declared if need_key else declared._replace(required=False),
-            cls.id,
-            world.env,
-            config.directory,
-            key_file,
-            command_seconds,
-        )
-    )
+    _hide_headers(declared, headers, world)
+    if key is not None:
+        secret: Secret | None = checked(key, declared)
+    else:
+        asked = setup if run_command else without_asking(setup)
+        wanted = declared if need_key else declared._replace(required=False)
+        secret = find_key(asked, wanted, cls.id, world.env, config.directory, key_file, command_seconds)
     if secret is not None:
-        _hide(secret.value, declared, world)
-        if secret.path is not None and key_file_is_loose(secret.path):
-            world.note(f"warning: others can read the key file {secret.path}; `chmod 600 {secret.path}` mends that")
+        _hide(secret, declared, world)
     ready = Ready(provider, setup, secret)
     for name, value in headers.items():
         _check_way(ready, Secret(value, f"headers.{name}"), world)
@@ -112,14 +111,24 @@ def make_ready(
     return ready
 
 
-def _hide(key: str, place: ApiKey, world: World) -> None:
-    """Have the key redacted, wherever it goes."""
-    world.redactor.add(key)
+def _hide_headers(place: ApiKey, headers: Mapping[str, str], world: World) -> None:
+    """Have the header of the key, and those of the configuration that hold secrets, redacted."""
+    for name in (place.header, *headers):
+        world.redactor.add_header(name)
+    for part in (part for value in headers.values() for part in _secret_parts(value)):
+        world.redactor.add(part)
+
+
+def _hide(secret: Secret, place: ApiKey, world: World) -> None:
+    """Have the key redacted, wherever it goes, and say where others may see it."""
+    world.redactor.add(secret.value)
+    if secret.path is not None and key_file_is_loose(secret.path):
+        world.note(f"warning: others can read the key file {secret.path}; `chmod 600 {secret.path}` mends that")
     if place.query:
         world.redactor.add_parameter(place.query)
         world.note(f"warning: the key goes into the URL (`{place.query}=`), where servers and proxies may log it")
     if place.scheme.lower() == "basic":
-        world.redactor.add(key.partition(":")[2])  # the password alone
+        world.redactor.add(secret.value.partition(":")[2])  # the password alone
 
 
 def ready_or_error(
