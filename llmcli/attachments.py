@@ -72,8 +72,8 @@ def name_of_url(url: str) -> str:
 
 
 def shown_url(url: str) -> str:
-    """A URL for a message: without its query, which may hold what gives access."""
-    return re.sub(r"[?#].*", "", url, flags=re.DOTALL)
+    """A URL for a message: without its query, and without user and password, all of which may give access."""
+    return re.sub(r"(?<=//)[^/]*@", "", re.sub(r"[?#].*", "", url, flags=re.DOTALL))
 
 
 # --- what a provider takes ------------------------------------------------------------------------

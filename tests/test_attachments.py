@@ -2,7 +2,9 @@
 Attachments: what a file is, what a provider takes, and from where a URL is fetched (fault catalogue, 4.8).
 """
 
+import re
 import socket
+import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable
@@ -390,6 +392,41 @@ def test_a_proxy_fetches_what_cannot_be_resolved_here(serve: Callable[..., Serve
 
     assert part.data == PNG
     assert [request.path for request in proxy.requests] == ["http://pictures.example/a"]
+
+
+def test_a_proxy_is_not_asked_for_what_may_lead_anywhere(serve: Callable[..., Server]) -> None:
+    """A name service that takes its time has said nothing yet."""
+    proxy = serve(answers(200, PNG, "image/png"))
+    env = {"http_proxy": f"http://127.0.0.1:{proxy.port}"}
+    never = threading.Event()
+
+    def resolve(host: bytes, port: int, **options: Any) -> list[tuple[Any, ...]]:
+        never.wait()
+        return []
+
+    with pytest.raises(NetworkFailed, match=r"cannot tell where slow\.example leads"):
+        attached("http://slow.example/a", fetching=Fetching(resolve=resolve, seconds=0.1), **env).parts(PICTURES)
+
+    assert proxy.accepted == 0
+    never.set()
+
+
+def test_what_gives_access_to_a_url_is_in_no_log(serve: Callable[..., Server]) -> None:
+    server = serve(answers(200, PNG, "image/png"))
+    logged: list[dict[str, object]] = []
+    how = Fetching(private=True, log=lambda event, **fields: logged.append(fields))
+
+    attached(f"http://127.0.0.1:{server.port}/a?signature=secret", fetching=how).parts(PICTURES)
+
+    assert logged
+    assert "secret" not in str(logged)
+
+
+def test_a_password_in_a_url_is_not_repeated_where_the_url_is_refused() -> None:
+    with pytest.raises(UsageError, match=re.escape("-a https://pictures.example/a is no URL")) as refused:
+        attached("https://ann:hunter2@pictures.example/a?signature=secret")
+
+    assert "hunter2" not in str(refused.value)
 
 
 @pytest.mark.parametrize("url", ["http://169.254.169.254/a", "http://inside.example:8080/a", "http://[fd00::1]:80/a"])

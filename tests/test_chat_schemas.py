@@ -237,3 +237,23 @@ def test_a_real_model_is_held_to_the_schema(llmcli: Program, reciting: Callable[
 
     assert done.status == 0, done.err
     assert set(done.json) == {"name", "age"}
+
+
+def test_after_tools_have_run_no_other_provider_is_asked_though_the_schema_has_it_asked_again(
+    llmcli: Program, serve: Callable[..., Server]
+) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "touch", "arguments": "{}"}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    asks = answers(200, {"choices": [{"message": message, "finish_reason": "tool_calls"}]})
+    first = serve(asks, answers(200, completion("no json")), answers(503, "busy"))
+    other = serve(answers(200, completion(ADA)))
+    (llmcli.home / "t.py").write_text('def touch() -> str:\n    """Touch."""\n    return "done"\n')
+    llmcli.configure(f'[providers.bee]\nadapter = "openai-compatible"\nbase_url = "{other.url}"\ndefault_model = "m"')
+
+    done = llmcli.chat(
+        first.url, "--no-stream", "--tool", "t.py", "--yes", "--schema", PERSON, "--fallback", "bee", "who?"
+    )
+
+    assert (done.status, done.out) == (10, b"")
+    assert len(first.requests) == 3
+    assert other.requests == []

@@ -10,6 +10,7 @@ from tests.program import PATIENCE, Program
 from tests.screen import shown_on
 from tests.servers import Server, answers, delta, says, stream
 from tests.shell import Shell
+from tests.terminal import on_terminal
 from tests.test_conversation import PNG, configured, sent
 
 Serve = Callable[..., Server]
@@ -181,6 +182,10 @@ def test_what_stands_in_a_session_cannot_play_with_a_terminal(llmcli: Program) -
     llmcli(*ECHO, "--session", "a", "red \x1b[31mtext")
     assert "^[[31mtext" in shown_on(80, llmcli, "sessions", "show", "a").text
     assert "\x1b" not in llmcli("sessions", "export", "a").text
+    for command in (("show", "a"), ("export", "a", "--format", "markdown")):
+        screen = on_terminal(llmcli, "sessions", *command, env={"TERM": "dumb"}).text
+        assert "^[[31mtext" in screen
+        assert "\x1b[31m" not in screen
 
 
 def test_sessions_are_deleted_all_or_none(llmcli: Program) -> None:

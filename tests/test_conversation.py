@@ -215,6 +215,30 @@ def test_a_text_of_several_lines_is_one_question(llmcli: Program, serve: Serve, 
     assert [sent(server, number) for number in range(len(server.requests))] == [[("user", "one\n\n  two")]]
 
 
+def test_what_is_pasted_is_whole_though_it_begins_with_quotation_marks(llmcli: Program, serve: Serve) -> None:
+    server = serve(says("ok"))
+    configured(llmcli, one=server)
+    with conversation(llmcli, "-m", "one") as person:
+        person.presses('\x1b[200~"""Doc."""\nimport os\x1b[201~\r')
+        person.waits("ok")
+        person.waits()
+        person.leaves()
+    assert sent(server) == [("user", '"""Doc."""\nimport os')]
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX"])
+def test_a_locale_that_cannot_say_a_question_is_no_reason_to_lose_the_conversation(
+    llmcli: Program, serve: Serve, locale: str
+) -> None:
+    server = serve(says("ok"))
+    configured(llmcli, one=server)
+    with conversation(llmcli, "-m", "one", env={"LC_ALL": locale}) as person:
+        person.types("wie schön")
+        person.types("again")
+        assert person.leaves() == 0
+    assert len(server.requests) == 2
+
+
 def test_arrow_up_brings_back_what_was_typed(llmcli: Program, serve: Serve) -> None:
     server = serve(says("ok"))
     configured(llmcli, one=server)

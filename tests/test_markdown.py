@@ -331,3 +331,15 @@ def test_the_log_of_verbose_and_the_answer_do_not_overwrite_each_other(llmcli: P
         done = session.ended()
     assert "\x1b[?2026h" not in done.text
     assert "One two" in done.text
+
+
+@pytest.mark.parametrize("width", [40, 20])
+def test_a_table_that_has_no_room_folds_and_loses_nothing(width: int) -> None:
+    row = "https://example.org/a/very/long/address/that/fits/nowhere"
+    shown = "".join("".join(lines(f"| where | 説明 |\n|---|---|\n| {row} | これは長い説明です |\n", width)).split())
+
+    assert "…" not in shown
+    assert all(sign in shown for sign in "これは長い説明です")
+    assert sorted(sign for sign in shown if sign.isascii() and sign.isalpha()) == sorted(
+        sign for sign in "where" + row if sign.isalpha()
+    )

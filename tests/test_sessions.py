@@ -138,6 +138,13 @@ def test_a_file_that_is_something_else_is_left_as_it_is(path: str) -> None:
     assert Path(path).read_text().startswith("not a database")
 
 
+def test_a_file_that_others_could_read_is_for_its_owner_from_now_on(path: str, sessions: Sessions) -> None:
+    os.chmod(path, 0o644)
+
+    with Sessions(path):
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
 def test_a_file_of_a_later_version_is_not_touched(path: str, sessions: Sessions) -> None:
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
@@ -145,10 +152,20 @@ def test_a_file_of_a_later_version_is_not_touched(path: str, sessions: Sessions)
         Sessions(path)
 
 
-def test_what_cannot_be_read_is_an_error_that_says_where(path: str, sessions: Sessions) -> None:
+@pytest.mark.parametrize(
+    "entries",
+    [
+        "[{}]",
+        "[1]",
+        "[" * 100_000,
+        '[{"role": "user", "content": "q", "parts": [{"type": "text", "text": 5}], "at": 1.0}]',
+    ],
+    ids=["no fields", "no document", "too deep", "no text"],
+)
+def test_what_cannot_be_read_is_an_error_that_says_where(path: str, sessions: Sessions, entries: str) -> None:
     sessions.add("a", [turn("one")], model=None, now=1.0)
     with sqlite3.connect(path) as db:
-        db.execute("UPDATE turns SET entries = '[{}]'")
+        db.execute("UPDATE turns SET entries = ?", (entries,))
     with pytest.raises(ConfigurationError, match=r"cannot read .*sessions\.db"):
         sessions.read("a")
 

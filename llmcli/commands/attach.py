@@ -248,7 +248,7 @@ class _Exchange:
 
         thread = threading.Thread(target=look_up, daemon=True)
         thread.start()
-        thread.join(_LONGEST_LOOK_UP)
+        thread.join(min(_LONGEST_LOOK_UP, self._how.seconds))
         if thread.is_alive():
             raise NetworkFailed(f"cannot tell where {host} leads: the name service did not answer in time")
         if self.refused is not None:
