@@ -4,7 +4,8 @@ The layers of llmcli, read from the imports of every module. Whoever adds a modu
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -313,6 +314,41 @@ def test_llmcli_keeps_to_its_layers(rule: Rule) -> None:
 
 def test_all_modules_are_looked_at() -> None:
     assert {"llmcli", "llmcli.errors", "llmcli.provider", "llmcli.providers"} <= set(real_sources())
+
+
+# --- the page that draws them ---------------------------------------------------------------------
+
+PAGE = (Path(llmcli.__file__).parent.parent / "docs" / "architecture.md").read_text("utf-8")
+
+
+def named_in(table: str) -> Iterator[tuple[str, int]]:
+    """Each module that the second column names, and the layer of its row."""
+    for layer, cell in re.findall(r"^\| (\d) \| (.*?) \|", table, re.MULTILINE):
+        for name in re.findall(r"`([\w/]+)`", cell):
+            yield "llmcli." + name.replace("/", "."), int(layer)
+
+
+def unnamed(table: str, modules: Iterable[str]) -> list[str]:
+    """The modules that no row names, by a whole word or as one of `family_*`."""
+    rows = "\n".join(line for line in table.splitlines() if re.match(r"\| \d ", line))
+    words = {word.rpartition("/")[2] for word in re.findall(r"`([\w/*]+)`", rows)} - {"*"}
+    return [module for module in modules if not any(fnmatch(module.rpartition(".")[2], word) for word in words)]
+
+
+def test_the_architecture_names_every_module_in_its_layer() -> None:
+    modules = set(real_sources()) - {"llmcli"} - PACKAGES
+
+    assert unnamed(PAGE, modules) == []
+    assert {module: layer for module, layer in named_in(PAGE) if layer_of(module) != layer} == {}
+    assert {module for module, _ in named_in(PAGE)} <= modules
+
+
+def test_a_module_that_the_architecture_forgets_is_seen() -> None:
+    table = "| 2 | `answer` | the driver |\n| 2 | `providers/*` | `messages_*` |\n"
+
+    modules = ["llmcli.answer", "llmcli.providers.messages_turns", "llmcli.retry"]
+    assert unnamed(table + "`retry` is told elsewhere", modules) == ["llmcli.retry"]
+    assert list(named_in(table)) == [("llmcli.answer", 2)]
 
 
 # --- the rules themselves -------------------------------------------------------------------------
