@@ -83,7 +83,7 @@ def _chosen(plugin: Plugin, classes: list[object]) -> type[Provider]:
 
 def _imported(plugin: Plugin, env: Mapping[str, str], work: Callable[[], _T]) -> _T:
     """What comes of a stranger's code in its own thread. Whatever goes wrong in it is its own, and is named as such."""
-    seconds = _seconds(env)
+    seconds = limit(env)
     worker = guests.Worker()
     try:
         with guests.unchanged():  # in which others may have been waited for
@@ -91,7 +91,7 @@ def _imported(plugin: Plugin, env: Mapping[str, str], work: Callable[[], _T]) ->
             return worker.do(work, lambda: _left(ends))
     except _Overdue:
         raise BrokenPlugin(
-            f"the plugin {plugin.whose} cannot be loaded: its import takes longer than {_seconds(env):g} s",
+            f"the plugin {plugin.whose} cannot be loaded: its import takes longer than {limit(env):g} s",
             hint="LLMCLI_PLUGIN_TIMEOUT gives it more",
         ) from None
     except (BrokenPlugin, Interrupted):
@@ -115,7 +115,8 @@ class _Overdue(Exception):
     """The import takes too long. Nobody else can raise it."""
 
 
-def _seconds(env: Mapping[str, str]) -> float:
+def limit(env: Mapping[str, str]) -> float:
+    """The seconds that an import may take. Raises `ConfigurationError` where the variable says no number."""
     said = env.get("LLMCLI_PLUGIN_TIMEOUT") or str(_TIMEOUT)
     try:
         seconds = float(said)

@@ -4,6 +4,7 @@ calls what its options say, and answers with what it was given.
 """
 
 import json
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -150,6 +151,95 @@ def test_a_function_says_itself_how_long_it_may_take(calling: Calling) -> None:
     assert results(calling("it", {}, "--yes", "--json")) == [("it took longer than 0.5 s", True)]
     Path(calling.tools).write_text(slow.format("'long'"))
     assert "it.timeout should be a number of seconds above 0" in calling("it", {}, "--yes").err
+
+
+STUCK = """
+import re
+def it(port: int) -> str:
+    import socket
+    socket.create_connection(("127.0.0.1", port))  # closed when it is over, like everything else
+    return str(re.match("(a+)+$", "a" * 60 + "b"))
+it.timeout = {seconds}
+"""
+
+
+def test_a_function_that_lets_nothing_else_run_is_ended_by_its_time(calling: Calling) -> None:
+    Path(calling.tools).write_text(STUCK.format(seconds=0.5))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        done = calling("it", {"port": server.getsockname()[1]}, "--yes", "--json")
+
+    assert results(done) == [("it took longer than 0.5 s", True)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_signal_ends_llmcli_and_the_function_that_runs(calling: Calling, number: int) -> None:
+    source = STUCK if number != signal.SIGKILL else STUCK.replace("return", "import time; time.sleep(600); return")
+    Path(calling.tools).write_text(source.format(seconds=600).replace("socket.create", "it.kept = socket.create"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(PATIENCE)
+        words = calling.words("it", {"port": server.getsockname()[1]}, "--yes", "-n")
+        with calling.program.start(*words) as process:
+            connection, _ = server.accept()
+            process.send_signal(number)
+            assert process.wait(PATIENCE) == -number
+        with connection:
+            connection.settimeout(PATIENCE)
+            assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    ("does", "told"),
+    [
+        ("os._exit(7)", "it ended its process with status 7"),
+        ("os.kill(os.getpid(), 11)", "its process died of signal 11"),
+    ],
+)
+def test_a_function_that_breaks_its_process_breaks_nothing_else(calling: Calling, does: str, told: str) -> None:
+    Path(calling.tools).write_text(
+        f"import os\ndef bad() -> None:\n    {does}\ndef good() -> str:\n    return 'well'\n"
+    )
+
+    assert results(calling(["bad", "good"], [{}, {}], "--yes", "--json")) == [(told, True), ("well", False)]
+
+
+def test_what_a_file_keeps_stays_from_call_to_call_until_one_takes_too_long(calling: Calling) -> None:
+    Path(calling.tools).write_text(
+        "import time\nseen = []\ndef it(seconds: float) -> int:\n"
+        "    seen.append(seconds)\n    time.sleep(seconds)\n    return len(seen)\nit.timeout = 1\n"
+    )
+
+    done = calling(["it"] * 4, [{"seconds": each} for each in (0, 0, 600, 0)], "--yes", "--json")
+
+    assert [content for content, _ in results(done)] == ["1", "2", "it took longer than 1 s", "1"]
+
+
+def test_what_a_function_starts_prints_nothing_into_the_answer(calling: Calling) -> None:
+    Path(calling.tools).write_text(
+        "import os, subprocess\ndef it() -> str:\n    os.write(1, b'by hand\\n')\n"
+        "    subprocess.run(['echo', 'by a program'])\n    return 'it'\n"
+    )
+
+    done = calling("it", {}, "--yes", "--json")
+
+    assert results(done) == [("it", False)]
+    assert "by hand" in done.err
+    assert "by a program" in done.err
+
+
+def test_a_file_that_never_ends_to_load_ends_with_llmcli(calling: Calling) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(PATIENCE)
+        port = server.getsockname()[1]
+        Path(calling.tools).write_text(
+            f"import socket, time\nkept = socket.create_connection(('127.0.0.1', {port}))\ntime.sleep(600)\n"
+        )
+        with calling.program.start(*calling.words("it", {}, "--yes", "-n")) as process:
+            connection, _ = server.accept()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == -signal.SIGTERM
+        with connection:
+            connection.settimeout(PATIENCE)
+            assert connection.recv(1) == b""
 
 
 def test_half_a_character_in_a_result_harms_nobody(calling: Calling) -> None:

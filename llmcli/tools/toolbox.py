@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from llmcli import plugin_import, plugins, validation
 from llmcli.config import Config, nearest
 from llmcli.errors import ConfigurationError, UsageError
-from llmcli.tools import executables, python_files
+from llmcli.tools import executables, hosted
 from llmcli.tools.offered import Arguments, Offered, ToolFailed
 from llmcli.types import ToolCall, ToolResult
 from llmcli.world import World
@@ -37,16 +37,13 @@ def collect(words: Sequence[str], config: Config, world: World) -> Toolbox:
 def _tools(word: str, config: Config, world: World) -> list[Offered]:
     path, colon, name = word.rpartition(":")
     if colon and path.endswith(".py"):
-        return python_files.tools_of_file(path, name, world)
+        return hosted.tools_of_file(path, name, world)
     if word.endswith(".py"):
-        return python_files.tools_of_file(word, None, world)
+        return hosted.tools_of_file(word, None, world)
     if word in config.tools:
         return [executables.tool_of_table(word, config, world.env)]
     if claims := plugins.named(plugins.TOOLS, word):
-        plugin = plugins.the_one(claims)
-        world.fence_stdout()
-        function = plugin_import.function(plugin, world.env)
-        return [python_files.offered(function, plugin.whose, plugin.id)]
+        return hosted.tool_of_plugin(plugins.the_one(claims), plugin_import.limit(world.env), world)
     near = nearest(word, [*config.tools, *(plugin.id for plugin in plugins.installed(plugins.TOOLS))])
     raise ConfigurationError(
         f"no tool is called {word!r}",

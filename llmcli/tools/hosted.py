@@ -1,0 +1,155 @@
+"""
+Tools out of Python, from here: they run in a process of their own (`host`), one for each file and each package. So a
+call that takes too long can be ended whatever it does, what a tool prints or breaks is not ours, and llmcli imports
+nothing of it. What a file keeps in its variables stays from one call to the next, unless a call had to be ended.
+Layer 2.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import Any
+
+from llmcli import errors, signals
+from llmcli.errors import ConfigurationError, LlmError, UsageError
+from llmcli.output import json_text
+from llmcli.plugins import Plugin
+from llmcli.tools.offered import Arguments, Offered, ToolFailed
+from llmcli.types import Json, Tool
+from llmcli.world import World
+
+_LOADING = 20.0  # seconds; a package has its own limit, and a moment more to say so
+_READ_SIZE = 256 * 1024
+
+
+def tools_of_file(path: str, name: str | None, world: World) -> list[Offered]:
+    """
+    The functions of a file, or the one of this name. Raises `UsageError` for a file that cannot be read, and
+    `ConfigurationError` for one that is no good.
+    """
+    if not os.path.isfile(path):
+        raise UsageError(f"--tool {path}: there is no such file")
+    return _Host(path, {"file": path, "name": name}, _LOADING, world).tools()
+
+
+def tool_of_plugin(plugin: Plugin, seconds: float, world: World) -> list[Offered]:
+    """The function of an installed package; its import has so many seconds. Raises `BrokenPlugin`."""
+    return _Host(plugin.whose, {"plugin": list(plugin)}, seconds + 1, world).tools()
+
+
+class _Ended(Exception):
+    """The process has ended by itself; how."""
+
+
+class _Host:
+    """The functions of one origin, and the process that they run in. It is started anew when one had to be ended."""
+
+    def __init__(self, origin: str, what: Json, seconds: float, world: World) -> None:
+        self._origin = origin
+        self._what = what
+        self._seconds = seconds
+        self._world = world
+        self._process = _Process(world)
+
+    def tools(self) -> list[Offered]:
+        """What the process has, once it has loaded it."""
+        return [self._offered(*each) for each in self._load()]
+
+    def _offered(self, name: str, description: str, parameters: dict[str, Any], seconds: float) -> Offered:
+        return Offered(
+            Tool(name, description, parameters),
+            self._origin,
+            lambda arguments, seconds: self._call(name, arguments, seconds),
+            lambda arguments: f"{name}({json_text(arguments)})",
+            seconds=seconds,
+        )
+
+    def _load(self) -> list[Any]:
+        try:
+            said = self._process.ask(self._what, self._seconds)
+        except TimeoutError:
+            raise ConfigurationError(
+                f"{self._origin} cannot be loaded: it took longer than {self._seconds:g} s"
+            ) from None
+        except _Ended as exc:
+            raise ConfigurationError(f"{self._origin} cannot be loaded: {exc}") from None
+        if "error" in said:
+            kind, message, hint = said["error"]
+            raise getattr(errors, kind)(message, hint=hint)
+        tools: list[Any] = said["tools"]
+        return tools
+
+    def _call(self, name: str, arguments: Arguments, seconds: float) -> str:
+        try:
+            if self._process.ended:
+                self._process = _Process(self._world)
+                self._load()
+            said = self._process.ask({"call": name, "arguments": arguments}, seconds)
+        except TimeoutError:
+            raise ToolFailed(f"it took longer than {seconds:g} s") from None
+        except (_Ended, LlmError) as exc:
+            raise ToolFailed(str(exc)) from None
+        if "failed" in said:
+            raise ToolFailed(said["failed"])
+        content: str = said["content"]
+        return content
+
+
+class _Process:
+    """One process and the socket to it."""
+
+    def __init__(self, world: World) -> None:
+        signals.care()  # for the process, which has a session of its own
+        self._socket, theirs = socket.socketpair()
+        code = f"import sys; sys.path[:] = {sys.path!r}; from llmcli.tools import host; host.main({theirs.fileno()})"
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code], stdin=subprocess.DEVNULL, stdout=world.stderr, env=dict(world.env),
+                pass_fds=[theirs.fileno()], start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can be asked any more."""
+        return self._process.poll() is not None
+
+    def ask(self, what: Json, seconds: float) -> Any:
+        """
+        Say a line and hear one. Raises `TimeoutError` or `_Ended`; the process is gone then, with all that it has
+        started, as it is whenever something else interrupts us.
+        """
+        try:
+            self._socket.settimeout(seconds)
+            self._socket.sendall(json.dumps(what).encode() + b"\n")
+            return json.loads(self._line(time.monotonic() + seconds))
+        except ConnectionError:
+            raise _Ended(self._how()) from None
+        except BaseException:
+            self._kill()
+            raise
+
+    def _line(self, deadline: float) -> bytes:
+        heard = bytearray()
+        while not heard.endswith(b"\n"):
+            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+            data = self._socket.recv(_READ_SIZE)
+            if not data:
+                raise ConnectionResetError
+            heard += data
+        return bytes(heard)
+
+    def _how(self) -> str:
+        self._kill()  # if it only closed its socket; who is ending already has a status that stays
+        status = self._process.returncode
+        return f"it ended its process with status {status}" if status >= 0 else f"its process died of signal {-status}"
+
+    def _kill(self) -> None:
+        self._socket.close()
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
