@@ -78,6 +78,10 @@ class Call(NamedTuple):
     key_source: str | None = None
     before_wait: Callable[[], None] = lambda: None
 
+    def left(self) -> float | None:
+        """The seconds of the total timeout that are left, `None` where there is none."""
+        return None if self.timeouts.total is None else self.started + self.timeouts.total - time.monotonic()
+
 
 def answer(provider: Provider, request: ChatRequest, call: Call) -> Generator[Event, None, None]:
     """
@@ -170,7 +174,7 @@ def _wait_to_retry(call: Call, error: LlmError, attempt: int) -> None:
     pause = call.retry.pause(error, attempt)
     if pause is None:
         raise error
-    left = None if call.timeouts.total is None else call.started + call.timeouts.total - time.monotonic()
+    left = call.left()
     if left is not None and pause >= left:
         raise error
     call.note(f"{error.message}; trying again in {pause:.1f} s ({attempt} of {call.retry.retries})")

@@ -507,6 +507,17 @@ def json_text(document: Any) -> str:
 # --- other shapes ---------------------------------------------------------------------------------
 
 
+def all_or_none(events: Iterable[Event | Round]) -> Iterator[Event | Round]:
+    """The events, held back until there is text: where that is not of the form asked for, nothing may be written."""
+    held: list[Event | Round] = []
+    for event in events:
+        held.append(event)
+        if type(event) is TextDelta:
+            break
+    yield from held
+    yield from events
+
+
 def extract(events: Iterable[Event | Round]) -> Iterator[Event | Round]:
     """
     The events with the text reduced to the first fenced code block. The text is held back until the answer is

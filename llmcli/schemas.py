@@ -424,12 +424,14 @@ def until_valid(
     note: Callable[[str], None],
     printed: Callable[[Json], str],
     so_far: Callable[[], Messages] | None = None,
+    hold: Callable[[str, Wanted], Held] = hold,
 ) -> Generator[Any, None, Reply]:
     """
     The events of an answer that satisfies the form: asked for again and again, each time with what is wrong with the
     last one. Of what is said there is nothing but the document, as `printed`, at the end; what is thought, and whatever
     else happens, is told at once. Token counts are those of all answers. `so_far` tells the messages that led to the
-    last answer, where they may be more than `ask` was handed (tools were run).
+    last answer, where they may be more than `ask` was handed (tools were run); `hold` is what holds an answer against
+    the form.
 
     Raises `WrongForm` when no answer satisfies the form, or when the model was not allowed to finish one: another would
     be cut at the same place.

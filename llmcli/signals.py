@@ -7,6 +7,8 @@ on it raises `Interrupted`, which unwinds (and so closes the connection), and th
 
 import os
 import signal
+import sys
+from _thread import get_ident
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -14,6 +16,9 @@ from typing import NoReturn
 
 SIGPIPE, SIGINT = signal.SIGPIPE, signal.SIGINT
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_MAIN = get_ident()  # the thread that hears signals
+_SOONEST, _LATEST = 0.001, 10.0**7  # seconds: 0 would be no timer at all, and infinity is none that the system has
+_held: list[int] = []  # while something must not be done by half, the signal that came meanwhile
 
 
 class Interrupted(BaseException):
@@ -35,21 +40,50 @@ def care() -> None:
     for number in _SIGNALS:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _interrupt)
+    sys.unraisablehook = _unraisable
 
 
 @contextmanager
 def held() -> Iterator[None]:
-    """What must not be done by half: `Interrupted` is raised behind it."""
+    """What must not be done by half, or could not raise: `Interrupted` is raised behind it."""
+    if get_ident() != _MAIN:  # no other thread hears signals
+        yield
+        return
     _held.append(0)
     try:
         yield
     finally:
         number = _held.pop()
-    if number:
-        raise Interrupted(number)
+        if number and _held:
+            _held[-1] = number
+        elif number:
+            raise Interrupted(number)
 
 
-_held: list[int] = []  # while something must not be done by half, the signal that came meanwhile
+class TimeIsOver(Exception):
+    """What was done `within` some seconds is not done."""
+
+
+@contextmanager
+def within(seconds: float | None) -> Iterator[None]:
+    """
+    Raise `TimeIsOver` in the midst of what takes longer, even of a regular expression that backtracks. `None` is for
+    ever. Only in the main thread, which is the one that hears signals.
+    """
+
+    def over(number: int, frame: FrameType | None) -> None:
+        raise TimeIsOver
+
+    if seconds is None:
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, min(max(seconds, _SOONEST), _LATEST))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -57,6 +91,13 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     if not _held:
         raise Interrupted(number)
     _held[-1] = number
+
+
+def _unraisable(lost: "sys.UnraisableHookArgs") -> None:
+    """Where something is torn down nothing can be raised, and a signal would be lost: it ends the process at once."""
+    if isinstance(lost.exc_value, Interrupted):
+        die(lost.exc_value.number)
+    sys.__unraisablehook__(lost)
 
 
 def die(number: int) -> NoReturn:

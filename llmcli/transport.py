@@ -19,14 +19,16 @@ from base64 import b64encode
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cache
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 import httpcore
 
-from llmcli import __version__
+from llmcli import __version__, signals
 from llmcli.deadlines import Deadlines
 from llmcli.errors import ConfigurationError, LlmError, NetworkFailed, ProviderFailed, TimedOut, UsageError
 from llmcli.types import HttpRequest
+
+_Chunks: TypeAlias = Generator[bytes, None, None]
 
 WHOLE_LIMIT = 64 * 1024 * 1024  # bytes of an answer that comes whole
 ERROR_LIMIT = 256 * 1024  # bytes of an error answer that are read
@@ -234,7 +236,7 @@ class Transport:
                         raise _redirect(answer.status, headers)
                     stream = answer.extensions["network_stream"]
                     duplex = Duplex(stream, deadlines, exchange.failed) if answer.status == 101 else None
-                    with closing(exchange.body(answer.iter_stream())) as body:
+                    with closing(exchange.body(cast(_Chunks, answer.iter_stream()))) as body:
                         yield Response(answer.status, headers, body, duplex)
         except NetworkFailed as exc:
             exchange.named(exc)
@@ -365,7 +367,7 @@ class _Exchange:
         self._answered = True
         self._log("response", status=status, headers=dict(headers), seconds=self._elapsed())
 
-    def body(self, chunks: Iterator[bytes]) -> Generator[bytes, None, None]:
+    def body(self, chunks: _Chunks) -> _Chunks:
         """The body, counted for the log, be it read to its end or not. Raises our errors only."""
         total = 0
         try:
@@ -375,6 +377,8 @@ class _Exchange:
         except _FAILURES as exc:
             raise self.failed(exc) from exc
         finally:
+            with signals.held():  # closing tears down generators of the library, in which a signal would be lost
+                chunks.close()
             self._log("body", bytes=total, seconds=self._elapsed())
 
     def _elapsed(self) -> float:

@@ -3,14 +3,16 @@
 """
 
 import json
+import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.program import Program
-from tests.servers import DONE, Server, answers, completion, delta, event, finish, says, stream
+from tests.program import PATIENCE, Program
+from tests.servers import DONE, Connection, Server, answers, completion, delta, event, finish, says, stream
 
 PERSON = "name: str, age: int"
 ADA = '{"name": "Ada", "age": 36}'
@@ -112,6 +114,41 @@ def test_the_jsonl_format_holds_it_as_one_piece(llmcli: Program) -> None:
     assert [json.loads(line)["delta"] for line in done.text.splitlines()] == [ADA, ""]
 
 
+def test_json_lines_are_all_there_or_none_too(llmcli: Program, serve: Callable[..., Server]) -> None:
+    thinking = event({"choices": [{"index": 0, "delta": {"reasoning_content": "hm"}}]})
+    server = serve(stream(thinking, delta("no"), finish(), DONE))
+
+    done = llmcli.chat(server.url, "--schema", PERSON, "--schema-retries", "0", "--jsonl", "who?")
+
+    assert (done.status, done.out) == (13, b"")
+
+
+BACKTRACKING = '{"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}}'
+STUCK = json.dumps({"a": "a" * 60 + "b"})
+
+
+def test_the_total_timeout_counts_for_holding_an_answer_against_the_schema_too(llmcli: Program) -> None:
+    done = llmcli("chat", "-n", "-m", "echo", "--schema", BACKTRACKING, "--option", said(STUCK), "--timeout", "2", "hi")
+
+    assert (done.status, done.out) == (10, b"")
+    assert "the total timeout of 2 s passed" in done.err
+
+
+def test_ctrl_c_ends_it(llmcli: Program, serve: Callable[..., Server]) -> None:
+    over = threading.Event()
+
+    def script(connection: Connection) -> None:
+        says(STUCK)(connection)
+        connection.wait_until_gone()
+        over.set()
+
+    options = ("-m", "m", "--base-url", serve(script).url, "--schema", BACKTRACKING)
+    with llmcli.start("chat", "-n", "-p", "openai-compatible", *options, "who?") as process:
+        assert over.wait(PATIENCE)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == -signal.SIGINT
+
+
 def test_many_are_a_list(llmcli: Program) -> None:
     options = ("--schema", PERSON, "--schema-multi", "--option", said(f'{{"items": [{ADA}, {ADA}]}}'))
 
@@ -135,6 +172,10 @@ def test_characters_that_a_terminal_would_obey_are_escaped(llmcli: Program) -> N
     ("options", "told"),
     [
         (("--schema", "x: strng"), "--schema: x: 'strng' is no type (character 4)"),
+        (
+            ("--schema", '{"type": "object", "properties": {"a": {"$ref": "#/$defs/b"}}}'),
+            "--schema is no JSON schema: it refers to #/$defs/b, which is not in it",
+        ),
         (("--schema", "nowhere.json"), "--schema: there is no file nowhere.json"),
         (("--schema-multi",), "--schema-multi needs --schema"),
         (("--schema", PERSON, "-x"), "a schema and --extract exclude one another"),

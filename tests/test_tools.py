@@ -265,6 +265,17 @@ def test_no_function_runs_whose_arguments_are_not_as_its_schema_says(calling: Ca
     assert trace.exists()
 
 
+def test_arguments_that_take_for_ever_to_be_held_against_the_schema_are_a_call_that_failed(llmcli: Program) -> None:
+    llmcli.configure(
+        '[tools.it]\ncommand = ["echo", "{a}"]\ntimeout = 1\n[tools.it.parameters.a]\n'
+        'type = "string"\npattern = "^(a+)+$"\n'
+    )
+
+    done = Calling(llmcli, "it")("it", {"a": "a" * 60 + "b"}, "--yes", "--json")
+
+    assert results(done) == [("whether the arguments are as the schema says takes too long to tell", True)]
+
+
 def test_a_result_is_marked_and_nothing_in_it_closes_the_mark_or_is_obeyed(calling: Calling) -> None:
     done = calling("odd", {}, "--yes")
 

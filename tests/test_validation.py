@@ -51,6 +51,34 @@ def test_a_schema_never_makes_us_fetch_another_one(httpserver: Any) -> None:
     assert httpserver.log == []
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#/$defs/city"},
+        {"properties": {"at": {"$ref": "#/$defs/city"}}, "$defs": {"city": {"$ref": "other.json"}}},
+        {"$schema": "http://json-schema.org/draft-07/schema#", "anyOf": [{"$ref": "#/definitions/city"}]},
+    ],
+)
+def test_a_schema_that_refers_to_what_is_not_in_it_is_none(schema: dict[str, Any]) -> None:
+    told = schema_problem(schema)
+
+    assert told is not None
+    assert "which is not in it" in told
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"properties": {"a": {"$ref": "#named"}, "b": {"$ref": "b"}}, "$defs": {"a": {"$anchor": "named"},
+         "b": {"$id": "http://x.example/b"}}, "$id": "http://x.example/a"},
+        {"properties": {"$ref": {"type": "string"}, "data": {"enum": [{"$ref": "#/nowhere"}]}}},
+    ],
+)  # fmt: skip
+def test_what_it_has_and_what_only_looks_like_a_reference_harms_nobody(schema: dict[str, Any]) -> None:
+    assert schema_problem(schema) is None
+
+
 def test_the_parts_of_a_schema_that_it_refers_to_are_found_in_it() -> None:
     schema = {"$ref": "#/$defs/city", "$defs": {"city": CITY}}
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from llmcli import signals
-from llmcli.answer import Call, Fold, answer
+from llmcli.answer import Call, Fold, answer, incomplete
 from llmcli.commands import progress
 from llmcli.commands.chat_arguments import (
     Arguments,
@@ -17,8 +17,9 @@ from llmcli.commands.chat_arguments import (
 from llmcli.commands.chat_job import Job, as_sent
 from llmcli.commands.setup import Ready, transport_for
 from llmcli.config import with_times
+from llmcli.deadlines import Deadlines
 from llmcli.errors import FinishedEarly
-from llmcli.output import FORMATS, Look, Place, Sink, extract, json_text, one_line
+from llmcli.output import FORMATS, Look, Place, Sink, all_or_none, extract, json_text, one_line
 from llmcli.provider import Provider
 from llmcli.retry import RetryPolicy
 from llmcli.transport import Log
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from llmcli.commands.heard import Heard
     from llmcli.commands.kept_session import Kept
     from llmcli.commands.tool_use import Chosen
-    from llmcli.schemas import Wanted
+    from llmcli.schemas import Held, Wanted
     from llmcli.turns import Turn
 
 
@@ -136,6 +137,8 @@ def ask_one(
             seen = tools.last_words(seen)
         if arguments.extract:
             seen = extract(seen)
+        if job.schema is not None:
+            seen = all_or_none(seen)
         FORMATS[form](seen, place, look, reply)
     sink.flush()
     _close_up(fold, arguments, world, log, form, ran=tools is not None)
@@ -181,15 +184,10 @@ def _with_tools(
     """The same, with tools run until the model asks for none."""
     from llmcli.commands.rounds import rounds
 
-    total = call.timeouts.total
-
-    def left() -> float | None:
-        return None if total is None else call.started + total - time.monotonic()
-
     done = [0]  # of this question, however often a schema has it asked
 
     def asked(messages: Messages) -> Asked:
-        return rounds(ask, messages, tools.runner(left=left, before=before, after=after), most, done)
+        return rounds(ask, messages, tools.runner(left=call.left, before=before, after=after), most, done)
 
     return asked
 
@@ -198,10 +196,17 @@ def _with_schema(ask: _Ask, schema: "Wanted", asked: list[Messages], call: Call,
     """The same, until the answer satisfies the schema. `asked` has what the model was last asked with."""
     from llmcli import schemas
 
+    def hold(text: str, form: "Wanted") -> "Held":
+        try:
+            with signals.within(call.left()):
+                return schemas.hold(text, form)
+        except signals.TimeIsOver:
+            raise incomplete(Deadlines(call.timeouts, started=call.started).expired()) from None
+
     end = "\n" if form == "text" else ""
     return lambda messages: schemas.until_valid(
         ask, messages, schema, retries=retries, note=call.note, printed=lambda value: json_text(value) + end,
-        so_far=lambda: asked[-1],
+        so_far=lambda: asked[-1], hold=hold,
     )  # fmt: skip
 
 

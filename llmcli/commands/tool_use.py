@@ -112,15 +112,15 @@ class Chosen:
 
     def _result(self, call: ToolCall, left: float | None) -> ToolResult:
         """What comes of one call. Nothing that the model or the tool does wrong ends the conversation."""
+        seconds = None if left is None else max(_SOONEST, left)
         try:
-            arguments = boxes.arguments_of(call, self.toolbox)
+            arguments = boxes.arguments_of(call, self.toolbox, seconds)
             shown = self.toolbox[call.name].shown(arguments)
         except ToolFailed as exc:
             self._world.note(f"tool {call.name}({_short(call.arguments)})")
             return boxes.failure(call, str(exc))
         if self._permission is None or not self._permission.given(call.name, shown):
             return boxes.failure(call, "the user did not allow this call")
-        seconds = None if left is None else max(_SOONEST, left)
         result = boxes.result_of(call, arguments, self.toolbox, seconds)
         return result._replace(content=self._world.redactor.clean(result.content))
 

@@ -8,7 +8,7 @@ model is told of.
 import json
 from collections.abc import Mapping, Sequence
 
-from llmcli import plugin_import, plugins, validation
+from llmcli import plugin_import, plugins, signals, validation
 from llmcli.config import Config, nearest
 from llmcli.errors import ConfigurationError, UsageError
 from llmcli.tools import executables, hosted
@@ -54,10 +54,10 @@ def _tools(word: str, config: Config, world: World) -> list[Offered]:
 # --- one call -------------------------------------------------------------------------------------
 
 
-def arguments_of(call: ToolCall, toolbox: Toolbox) -> Arguments:
+def arguments_of(call: ToolCall, toolbox: Toolbox, seconds: float | None = None) -> Arguments:
     """
     The arguments of a call, which satisfy the schema of its tool. Raises `ToolFailed` that tells the model what is
-    wrong with it.
+    wrong with it, also when that cannot be told in the seconds that the tool has, or in `seconds`.
     """
     if call.name not in toolbox:
         raise ToolFailed(f"there is no tool {call.name!r}; there are: {', '.join(toolbox)}")
@@ -67,7 +67,12 @@ def arguments_of(call: ToolCall, toolbox: Toolbox) -> Arguments:
         raise ToolFailed(f"the arguments are no valid JSON: {exc}") from None
     if not call.valid or not isinstance(arguments, dict):
         raise ToolFailed("the arguments are no JSON object")
-    found = validation.problems(arguments, toolbox[call.name].tool.parameters)
+    offered = toolbox[call.name]
+    try:
+        with signals.within(_least(offered, seconds)):
+            found = validation.problems(arguments, offered.tool.parameters)
+    except signals.TimeIsOver:
+        raise ToolFailed("whether the arguments are as the schema says takes too long to tell") from None
     if found:
         raise ToolFailed(f"the arguments are not as the schema says: {'; '.join(found)}")
     return arguments
@@ -80,10 +85,14 @@ def result_of(call: ToolCall, arguments: Arguments, toolbox: Toolbox, seconds: f
     """
     offered = toolbox[call.name]
     try:
-        content = offered.run(arguments, min(offered.seconds, seconds or offered.seconds))
+        content = offered.run(arguments, _least(offered, seconds))
     except ToolFailed as exc:
         return failure(call, str(exc), offered.most)
     return ToolResult(call.id, call.name, cut(content, offered.most))
+
+
+def _least(offered: Offered, seconds: float | None) -> float:
+    return offered.seconds if seconds is None else min(offered.seconds, seconds)
 
 
 def failure(call: ToolCall, why: str, most: int | None = None) -> ToolResult:
