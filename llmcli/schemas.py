@@ -9,11 +9,9 @@ import os
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from difflib import get_close_matches
-from math import isfinite
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from llmcli import validation
+from llmcli import json_in_text, short_form, validation
 from llmcli.errors import ConfigurationError, UsageError, WrongForm
 from llmcli.provider import Provider
 from llmcli.types import ChatRequest, Finish, Json, Message, Reply, Schema, Text, TextDelta, Thinking, Usage, message
@@ -23,22 +21,22 @@ Document: TypeAlias = dict[str, Any]
 
 WAYS: tuple[Way, ...] = ("native", "json", "prompt")
 _NAME = "answer"  # of a schema that has none
+_BY_PLACE = ("$dynamicRef", "$recursiveRef")
 _OUTERMOST = ("$schema", "$defs", "definitions")
 _ITEMS = "items"  # under which a list stands in an object
 _LARGEST = 4 * 1024 * 1024  # bytes of a schema's file
-_TRIES = 50  # places of an answer at which a document may begin
-_SHORT = re.compile(r"\s*[A-Za-z_]\w*\??\s*[:,]", re.ASCII)
 
 
 class Wanted(NamedTuple):
     """
     What an answer has to satisfy: `document`. Services take only schemas of objects, so `asked` is what they are told:
-    the same, or an object that has it under `key`.
+    the same, or an object that has it under `key`; whether they were is `around`.
     """
 
     document: Document
     asked: Schema
     key: str | None = None
+    around: bool = True
 
 
 # --- what a person says ---------------------------------------------------------------------------
@@ -51,15 +49,10 @@ def read(said: str, *, many: bool = False) -> Wanted:
     """
     if said.lstrip().startswith("{"):
         return wanted(_parsed(said, "--schema"), "--schema", many=many)
-    if is_short(said):
-        return wanted(short_form(said), "--schema", many=many)
+    if short_form.is_short(said):
+        return wanted(short_form.read(said), "--schema", many=many)
     stem = os.path.splitext(os.path.basename(said))[0]
     return wanted(_parsed(_contents(said), said), said, name=stem, many=many)
-
-
-def is_short(said: str) -> bool:
-    """Whether a text is the short form, and neither JSON nor the name of a file."""
-    return _SHORT.match(said) is not None
 
 
 def wanted(document: object, place: str, *, name: str = _NAME, many: bool = False) -> Wanted:
@@ -126,11 +119,17 @@ def _object_with(key: str, inner: Document, outer: Document) -> Document:
 def _moved_inside(document: Document, name: str) -> tuple[Document, Document]:
     """
     A schema for standing inside another one, and what has to stand in the outermost for it: the definitions that
-    `$ref` finds there. What refers to the schema itself finds it among these.
+    `$ref` finds there. What refers to the schema itself finds it among these. One that has a name of its own (`$id`)
+    keeps all that is its own; one whose references depend on where it stands gets such a name.
     """
-    outer: Document = {key: document[key] for key in _OUTERMOST if key in document}
-    inner = {key: value for key, value in document.items() if key not in outer and key != "$id"}
-    if not any(map(_to_itself, _references(document))):
+    if "$id" in document or any(keyword in each for each in _tables(document) for keyword in _BY_PLACE):
+        own = {key: value for key, value in document.items() if key != "$schema"}
+        outer = {key: document[key] for key in ("$schema",) if key in document}
+        return {"$id": f"urn:llmcli:{name}", **own}, outer
+    outer = {key: document[key] for key in _OUTERMOST if isinstance(document.get(key), dict | str)}
+    inner = {key: value for key, value in document.items() if key not in outer}
+    references = (each["$ref"] for each in _tables(document) if isinstance(each.get("$ref"), str))
+    if not any(map(_to_itself, references)):
         return inner, outer
     definitions = outer.pop("$defs", {})
     while name in definitions:
@@ -140,15 +139,13 @@ def _moved_inside(document: Document, name: str) -> tuple[Document, Document]:
     return {"$ref": target}, {**_redirected(outer, target), "$defs": definitions}
 
 
-def _references(schema: object) -> Iterator[str]:
-    if isinstance(schema, dict):
-        if isinstance(found := schema.get("$ref"), str):
-            yield found
-        for value in schema.values():
-            yield from _references(value)
-    elif isinstance(schema, list):
-        for value in schema:
-            yield from _references(value)
+def _tables(value: object) -> Iterator[Document]:
+    """Every object in a document, at any depth."""
+    if isinstance(value, dict):
+        yield value
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _tables(each)
 
 
 def _to_itself(reference: str) -> bool:
@@ -164,121 +161,6 @@ def _redirected(schema: Any, target: str) -> Any:
             for key, value in schema.items()
         }
     return [_redirected(value, target) for value in schema] if isinstance(schema, list) else schema
-
-
-# --- the short form -------------------------------------------------------------------------------
-
-_TYPES = {
-    "str": "string", "string": "string", "int": "integer", "integer": "integer", "float": "number", "number": "number",
-    "bool": "boolean", "boolean": "boolean",
-}  # fmt: skip
-_KNOWN = "str, int, float, bool, [type], {name: type}, or texts to choose from (red|green)"
-
-
-def short_form(text: str) -> Document:
-    """
-    The JSON schema of fields as a person writes them: `name: str, tags: [str], age: int?: in years`. Raises
-    `UsageError` that names the place.
-    """
-    return _ShortForm(text.strip()).whole()
-
-
-class _ShortForm:
-    """
-    Reads the short form from left to right. Where it has several lines a comma is part of a description, else it ends
-    one.
-    """
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._at = 0
-        self._described = re.compile(r"[^\n}]*" if "\n" in text else r"[^,}]*")
-
-    def whole(self) -> Document:
-        """All of it."""
-        schema = self._fields()
-        if self._at < len(self._text):
-            raise self._wrong("this closes nothing")
-        return schema
-
-    def _fields(self) -> Document:
-        """`name: type: description` again and again, up to a closing brace or the end."""
-        properties: dict[str, Document] = {}
-        required = []
-        self._take(r"[\s,]*")
-        while not self._ends():
-            start = self._at
-            name, schema, needed = self._field()
-            if name in properties:
-                raise self._wrong(f"there are two fields {name}", start)
-            properties[name] = schema
-            required += [name] if needed else []
-            self._take(r"[ \t]*")
-            if not (self._take(r"[,\n][\s,]*") or self._ends()):
-                raise self._wrong("a comma belongs between fields")
-        if not properties:
-            raise self._wrong("there are no fields")
-        return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-
-    def _ends(self) -> bool:
-        return self._text[self._at : self._at + 1] in ("", "}")
-
-    def _field(self) -> tuple[str, Document, bool]:
-        name = self._take(r"[A-Za-z_]\w*")
-        if not name:
-            raise self._wrong("the name of a field belongs here")
-        optional = bool(self._take(r"[ \t]*\?"))
-        schema: Document = {"type": "string"}
-        if self._take(r"[ \t]*:[ \t]*"):
-            schema = self._type(name)
-            optional = bool(self._take(r"[ \t]*\?")) or optional
-            if self._take(r"[ \t]*:"):
-                described = self._take(self._described.pattern).strip().rstrip(",").rstrip()
-                schema = {**schema, "description": described} if described else schema
-        return name, _or_null(schema) if optional else schema, not optional
-
-    def _type(self, name: str) -> Document:
-        if self._take(r"\[\s*"):
-            schema = {"type": "array", "items": self._type(name)}
-            self._close("]")
-            return schema
-        if self._take(r"\{"):
-            schema = self._fields()
-            self._close("}")
-            return schema
-        start = self._at
-        words = self._take(r"[\w-]+(?:[ \t]*\|[ \t]*[\w-]+)*")
-        choices = [word.strip() for word in words.split("|")]
-        if len(choices) > 1:
-            if known := [word for word in choices if word in _TYPES]:
-                raise self._wrong(f"{name} is one of several texts, and {known[0]} is a type", start)
-            return {"type": "string", "enum": list(dict.fromkeys(choices))}
-        if words not in _TYPES:
-            near = get_close_matches(words, _TYPES, n=1)
-            found = f"{words!r} is no type" if words else "a type belongs here"
-            raise self._wrong(f"{name}: {found}", start, hint=f"did you mean {near[0]}?" if near else None)
-        return {"type": _TYPES[words]}
-
-    def _close(self, bracket: str) -> None:
-        if not self._take(rf"\s*{re.escape(bracket)}"):
-            raise self._wrong(f"a {bracket} is missing")
-
-    def _take(self, pattern: str) -> str:
-        """What a pattern finds here, which is then behind us; empty when it finds nothing."""
-        found = re.compile(pattern).match(self._text, self._at)
-        self._at = found.end() if found else self._at
-        return found[0] if found else ""
-
-    def _wrong(self, what: str, at: int | None = None, hint: str | None = None) -> UsageError:
-        place = (self._at if at is None else at) + 1
-        return UsageError(f"--schema: {what} (character {place})", hint=hint or f"types: {_KNOWN}")
-
-
-def _or_null(schema: Document) -> Document:
-    """What may be left out may be null: services that require every field can then say that it is not there."""
-    if "enum" in schema:
-        schema = {**schema, "enum": [*schema["enum"], None]}
-    return {**schema, "type": [schema["type"], "null"]}
 
 
 # --- what a model is told -------------------------------------------------------------------------
@@ -299,6 +181,11 @@ def way_of(provider: Provider, wanted: str | None = None) -> Way:
         f"{place}: {provider.config.id} cannot be asked for a schema in the way {wanted!r}",
         hint=f"but: {', '.join(there)}",
     )
+
+
+def as_asked(form: Wanted, way: Way) -> Wanted:
+    """The form as the answers to this way of asking are held against: what is told in words has no object around it."""
+    return form._replace(around=way != "prompt")
 
 
 def asking(request: ChatRequest, form: Wanted, way: Way) -> ChatRequest:
@@ -342,11 +229,11 @@ def hold(text: str, form: Wanted) -> Held:
     """
     longest, first = -1, Held(problems=("it is empty",))
     try:
-        _value(text)
+        json_in_text.value_of(text)
     except (ValueError, RecursionError) as exc:
         if text.strip():
             first = Held(problems=(f"it is no JSON: {exc}",))
-    for source, value in _documents(text):
+    for source, value in json_in_text.documents(text):
         found = _compared(value, form)
         if not found.problems:
             return found
@@ -356,58 +243,17 @@ def hold(text: str, form: Wanted) -> Held:
 
 
 def _compared(value: Json, form: Wanted) -> Held:
-    """A value held against the form, which may stand in an object because the model was asked for that."""
-    inside = form.key if isinstance(value, dict) and form.key in value else None
-    try:
-        problems = validation.problems(value, form.document if inside is None else form.asked.document)
-    except RecursionError:
-        problems = ["it is nested too deeply"]
-    if problems:
-        return Held(problems=tuple(problems))
-    return Held(value[inside] if inside is not None and isinstance(value, dict) else value)
+    """
+    A value held against the form, and against the object that it was asked for in. What has that object's key alone is
+    taken for one first where one was asked for; else a value of its own comes first.
+    """
+    bare = Held(value, tuple(validation.problems(value, form.document)))
+    if form.key is None or not isinstance(value, dict) or value.keys() != {form.key}:
+        return bare
+    inside = Held(value[form.key], tuple(validation.problems(value, form.asked.document)))
+    first, second = (inside, bare) if form.around else (bare, inside)
+    return second if first.problems and not second.problems else first
 
-
-def _documents(text: str) -> Iterator[tuple[int, Json]]:
-    """The JSON documents that stand in a text, each with its length: the whole, or else objects and lists."""
-    try:
-        yield len(text), _value(text)
-        return
-    except (ValueError, RecursionError):
-        pass
-    at = 0
-    for _ in range(_TRIES):
-        start = re.compile(r"[{\[]").search(text, at)
-        if start is None:
-            return
-        try:
-            value, at = _DECODER.raw_decode(text, start.start())
-        except (ValueError, RecursionError):
-            at = start.end()
-        else:
-            yield at - start.start(), value
-
-
-def _value(text: str) -> Json:
-    """A text that is one JSON document, with blank space around it at most."""
-    text = text.strip().removeprefix("\ufeff")
-    value, end = _DECODER.raw_decode(text)
-    if end != len(text):
-        raise ValueError(f"more follows behind it (character {end + 1})")
-    return value  # type: ignore[no-any-return]
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not isfinite(number):
-        raise ValueError(f"no number is as large as {text[:20]}")
-    return number
-
-
-def _constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
-
-
-_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_constant)
 
 # --- asking until it fits -------------------------------------------------------------------------
 
@@ -441,16 +287,17 @@ def until_valid(
         reply = yield from _unsaid(ask(messages), spent)
         spent = _added(spent, reply.usage or Usage())
         held = hold(reply.message.text, form)
+        stopped = reply.finish.reason in ("length", "content_filter")
+        if stopped and (held.problems or json_in_text.ends_open(reply.message.text)):
+            raise _stopped(reply)
         if not held.problems:
             break
-        if reply.finish.reason in ("length", "content_filter"):
-            raise _stopped(reply)
         problem = f"the answer does not satisfy the schema: {'; '.join(held.problems)}"
         if retries <= 0:
             raise WrongForm(problem, hint=_MORE, provider=reply.provider)
         retries -= 1
         note(f"{problem}; asking again")
-        messages = _with_complaint(so_far() if so_far else messages, reply, held.problems)
+        messages = _with_complaint(so_far() if so_far else messages, reply, held.problems, form)
     document = printed(held.value)
     yield TextDelta(document)
     yield reply.finish
@@ -488,10 +335,14 @@ def _stopped(reply: Reply) -> WrongForm:
     return WrongForm("the answer was stopped by a content filter, and is no whole document", provider=reply.provider)
 
 
-def _with_complaint(messages: Messages, reply: Reply, problems: Sequence[str]) -> Messages:
+def _with_complaint(messages: Messages, reply: Reply, problems: Sequence[str], form: Wanted) -> Messages:
     """What was asked, what the model said, as it said it, and what is wrong with that."""
     told = "".join(f"- {problem}\n" for problem in problems)
-    complaint = f"This is not as the JSON schema says:\n{told}Answer again, with the JSON document alone."
+    schema = json.dumps(form.asked.document, ensure_ascii=False)  # which a service may have ignored
+    complaint = (
+        f"This is not as the JSON schema says:\n{told}The schema is: {schema}\n"
+        "Answer again, with the JSON document alone."
+    )
     said = tuple(part for part in reply.message.parts if isinstance(part, Text | Thinking))
     if not reply.message.text.strip():  # no service takes an answer without text, and few a question after a question
         last = messages[-1]

@@ -60,8 +60,8 @@ def held() -> Iterator[None]:
             raise Interrupted(number)
 
 
-class TimeIsOver(Exception):
-    """What was done `within` some seconds is not done."""
+class TimeIsOver(BaseException):
+    """What was done `within` some seconds is not done. A BaseException, as the other."""
 
 
 @contextmanager

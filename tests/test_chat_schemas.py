@@ -213,6 +213,17 @@ def test_who_enforces_json_only_is_told_the_schema_in_words(llmcli: Program) -> 
     assert '"required": ["name", "age"]' in body["messages"][0]["content"]
 
 
+def test_where_tools_are_told_by_text_the_schema_is_too_because_a_forced_form_allows_no_call(llmcli: Program) -> None:
+    (llmcli.home / "add.py").write_text("def add(a: int) -> int:\n    return a\n")
+    config = '[providers.openai]\ntools = "text"\n'
+
+    body = asked(llmcli, "--tool", "add.py", "--yes", config=config)
+
+    assert "response_format" not in body
+    assert "TOOL_CALL: " in body["messages"][0]["content"]
+    assert "satisfy this JSON schema" in body["messages"][0]["content"]
+
+
 @pytest.mark.parametrize(("way", "form"), [("json", {"type": "json_object"}), ("prompt", None)])
 def test_the_configuration_may_choose_another_way_for_a_model(
     way: str, form: dict[str, str] | None, llmcli: Program

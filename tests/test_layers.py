@@ -25,6 +25,7 @@ LAYERS = {
     "llmcli.markdown": 0,
     "llmcli.signals": 0,
     "llmcli.validation": 0,
+    "llmcli.json_in_text": 0,
     "llmcli": 1,  # what a plugin imports
     "llmcli.provider": 1,
     "llmcli.config": 1,
@@ -39,6 +40,7 @@ LAYERS = {
     "llmcli.prompt_templates": 1,
     "llmcli.attachments": 1,
     "llmcli.schemas": 1,
+    "llmcli.short_form": 1,
     "llmcli.answer": 2,
     "llmcli.plugins": 2,
     "llmcli.guests": 2,

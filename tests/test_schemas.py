@@ -11,7 +11,8 @@ import pytest
 
 from llmcli.errors import ConfigurationError, UsageError, WrongForm
 from llmcli.provider import Capabilities, Provider
-from llmcli.schemas import Wanted, asking, hold, read, short_form, until_valid, wanted, way_of
+from llmcli.schemas import Wanted, asking, hold, read, until_valid, wanted, way_of
+from llmcli.short_form import read as short_form
 from llmcli.types import (
     ChatRequest,
     Event,
@@ -95,6 +96,19 @@ def test_on_several_lines_a_description_may_hold_commas() -> None:
     assert [field.get("description") for field in several["properties"].values()] == [
         "first, then last", None, "at most three, lower case",
     ]  # fmt: skip
+
+
+def test_in_braces_on_one_line_a_comma_ends_a_description_also_among_several_lines() -> None:
+    several = short_form("a: int: one, or two\nb: {c: int: deep, d: str}\ne: str: last, not least")
+
+    assert several["properties"]["b"]["properties"]["c"]["description"] == "deep"
+    assert list(several["properties"]["b"]["properties"]) == ["c", "d"]
+    assert several["properties"]["e"]["description"] == "last, not least"
+
+
+def test_what_is_nested_too_deeply_to_be_read_is_told_of() -> None:
+    with pytest.raises(UsageError, match="nested too deeply"):
+        short_form(f"a: {'[' * 5000}")
 
 
 def test_a_nested_object_may_stand_on_several_lines() -> None:
@@ -355,6 +369,75 @@ def test_what_is_wrong_with_an_answer_is_told(text: str, told: str) -> None:
     assert hold(text, PERSON).problems[0] == told
 
 
+TREE = wanted(
+    {
+        "$ref": "#/$defs/T",
+        "$defs": {
+            "T": {
+                "type": "object",
+                "properties": {"v": {"type": "integer"}, "c": {"type": "array", "items": {"$ref": "#/$defs/T"}}},
+                "required": ["v", "c"],
+                "additionalProperties": False,
+            }
+        },
+    },
+    "x",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ('{"v": 1, "c": [{"v": 2, "c": []}, {"v": 3, "c": []}], "w": 4}', TREE),
+        ('{"a": {"b": 1}, "c": [1, 2,]}', wanted({"type": "object"}, "x")),
+        ('{"note": "see {} below", "a": 1,}', wanted({"type": "object"}, "x")),
+        ('[{"n": 1}, {"n": 2}, {"n": 3},]', read("n: int")),
+        ('{"tags": ["x"], "list": [1, 2, 3,]}', wanted({"type": "array"}, "x")),
+        ('Here it is: {"a": "\n```json\n{}\n```\n", "b": 1,}', wanted({"type": "object"}, "x")),
+    ],
+)
+def test_a_part_of_a_document_is_never_taken_for_it_wherever_it_is_cut(text: str, form: Wanted) -> None:
+    for end in range(len(text) + 1):
+        assert hold(text[:end], form).problems, text[:end]
+
+
+@pytest.mark.parametrize(
+    "text", ['```json\n"red"\n```', "It is:\n\n~~~\n42\n~~~\nor so", '"red"', '  42\n', 'So: \n```\n\n"red"\n\n````\n']
+)  # fmt: skip
+def test_a_fence_may_hold_any_value(text: str) -> None:
+    form = wanted({"enum": ["red", "blue", 42]}, "x")
+
+    assert hold(text, form).problems == ()
+
+
+def test_a_document_behind_many_others_is_found() -> None:
+    assert hold("{x} " * 500 + '{"n": 1}', read("n: int")).value == {"n": 1}
+
+
+@pytest.mark.parametrize(
+    ("form", "around", "text", "value"),
+    [
+        ({"$ref": "#/$defs/q", "$defs": {"q": {"type": "object", "required": ["q"]}}}, True,
+         '{"q": "1+1", "answer": "2"}', {"q": "1+1", "answer": "2"}),
+        ({}, True, '{"answer": 5}', 5),
+        ({}, False, '{"answer": 5}', {"answer": 5}),
+        ({"oneOf": [{"type": "object", "properties": {"answer": {"type": "integer"}}}]}, True,
+         '{"answer": 5}', {"answer": 5}),
+        ({"enum": ["yes"]}, False, '{"answer": "yes"}', "yes"),
+    ],
+)  # fmt: skip
+def test_a_value_of_its_own_is_told_from_one_in_the_object_that_was_asked_for(
+    form: Any, around: bool, text: str, value: Any
+) -> None:
+    assert hold(text, wanted(form, "x")._replace(around=around)) == (value, ())
+
+
+def test_a_number_that_is_too_large_to_be_looked_at_is_a_problem_of_the_answer() -> None:
+    form = wanted({"type": "object", "properties": {"a": {"type": "integer", "multipleOf": 0.5}}}, "x")
+
+    assert "cannot be held against the schema" in hold('{"a": 1' + "0" * 400 + "}", form).problems[0]
+
+
 def test_brackets_without_end_are_no_document_and_do_no_harm() -> None:
     assert hold("[" * 200_000, PERSON).problems
     assert hold('{"a":' * 200_000, PERSON).problems
@@ -520,6 +603,11 @@ def test_what_a_filter_stopped_is_not_asked_for_again() -> None:
         ask(model)
 
     assert len(model.asked) == 1
+
+
+def test_an_answer_that_was_cut_behind_a_good_draft_is_no_answer() -> None:
+    with pytest.raises(WrongForm, match="limit of tokens"):
+        ask(Model(f'First {TEXT}. No, rather: {{"name": "Ad', reason="length"))
 
 
 def test_an_answer_that_is_whole_at_its_limit_is_good() -> None:

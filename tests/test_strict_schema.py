@@ -95,3 +95,18 @@ def test_a_schema_that_would_mean_something_else_stays_as_it_is(document: dict[s
 def test_strictness_may_be_left_out() -> None:
     """Where the service has refused it."""
     assert named(Schema("s", thing(a=TEXT)), strictly=False) == {"name": "s", "schema": thing(a=TEXT), "strict": False}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"$defs": 5},
+        {"required": True},
+        {"properties": {"a": {"type": "string", "items": True}}},
+        {"properties": {"a": {"anyOf": 1}}},
+        {"properties": {"a": {"type": "object", "required": True}}},
+        {"properties": {"a": {"enum": 5}}},
+    ],
+)
+def test_a_keyword_that_an_old_draft_has_for_something_else_breaks_nothing(odd: dict[str, Any]) -> None:
+    assert named(Schema("x", {"type": "object", "properties": {}, "additionalProperties": False, **odd}))

@@ -66,6 +66,41 @@ def test_a_schema_that_refers_to_what_is_not_in_it_is_none(schema: dict[str, Any
     assert "which is not in it" in told
 
 
+def nested(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    for _ in range(depth):
+        schema = {"properties": {"a": schema}}
+    return schema
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$schema": []},
+        {"$schema": 5},
+        {"$schema": "http://json-schema.org/draft-03/schema#"},
+        {"$schema": "https://e.example/of-my-own"},
+        {"allOf": [{}], "$ref": "#/allOf/x"},
+        nested(300),
+    ],
+)
+def test_no_schema_is_so_odd_that_it_breaks_anything(schema: dict[str, Any]) -> None:
+    assert schema_problem(schema)
+
+
+def test_a_pattern_that_is_none_is_a_problem_of_the_value_where_the_draft_does_not_look_at_it() -> None:
+    schema = {"$schema": "http://json-schema.org/draft-04/schema#", "patternProperties": {"[": {}}}
+
+    assert "cannot be held against the schema" in problems({"a": 1}, schema)[0]
+
+
+def test_a_draft_is_known_however_its_name_is_written() -> None:
+    for name in ("http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft-07/schema"):
+        schema = {"$schema": name, "dependencies": {"a": ["b"]}}
+        assert schema_problem(schema) is None
+        assert problems({"a": 1}, schema) != []
+
+
 @pytest.mark.parametrize(
     "schema",
     [

@@ -153,7 +153,10 @@ def prepare(
     if wish.schema is not None:
         from llmcli import schemas
 
-        job = job._replace(way=schemas.way_of(provider, ready.setup.schema))
+        way = schemas.way_of(provider, ready.setup.schema)
+        if job.style is not None:  # a service that enforces a form keeps the model from calling tools by text
+            way = "prompt"
+        job = job._replace(way=way, schema=schemas.as_asked(wish.schema, way))
     if job.style is not None:
         job = job._replace(stops=_takes(provider, as_sent(job._replace(stops=True), request)))
     provider.check(as_sent(job, request))

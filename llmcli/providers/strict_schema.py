@@ -37,9 +37,9 @@ def _fits(schema: object) -> bool:
         return False
     if not all(_fits(inner) for table in _TABLES for inner in _mapping(schema.get(table)).values()):
         return False
-    if not all(_fits(each) for each in schema.get("anyOf", ())):
+    if not all(_fits(each) for each in _listed(schema.get("anyOf"))):
         return False
-    if "array" in _types(schema) and not _fits(schema.get("items")):
+    if ("array" in _types(schema) or "items" in schema) and not _fits(schema.get("items")):
         return False
     return "object" not in _types(schema) or _may_be_closed(schema)
 
@@ -51,7 +51,7 @@ def _may_be_closed(schema: Mapping[str, Any]) -> bool:
     """
     if schema.get("additionalProperties", False) is not False:
         return False
-    properties, required = _mapping(schema.get("properties")), schema.get("required", ())
+    properties, required = _mapping(schema.get("properties")), _listed(schema.get("required"))
     if not properties and "additionalProperties" not in schema:
         return False  # any object at all
     if not set(required) <= properties.keys():
@@ -62,8 +62,8 @@ def _may_be_closed(schema: Mapping[str, Any]) -> bool:
 def _may_be_null(schema: Mapping[str, Any]) -> bool:
     return (
         "null" in _types(schema)
-        or None in schema.get("enum", ())
-        or any(_may_be_null(each) for each in schema.get("anyOf", ()))
+        or None in _listed(schema.get("enum"))
+        or any(_may_be_null(each) for each in _listed(schema.get("anyOf")))
     )
 
 
@@ -72,9 +72,9 @@ def _closed(schema: Mapping[str, Any]) -> dict[str, Json]:
     closed: dict[str, Json] = {name: value for name, value in schema.items() if name not in _NOTES}
     for table in _TABLES:
         if table in schema:
-            closed[table] = {name: _closed(inner) for name, inner in schema[table].items()}
+            closed[table] = {name: _closed(inner) for name, inner in _mapping(schema[table]).items()}
     if "anyOf" in schema:
-        closed["anyOf"] = [_closed(each) for each in schema["anyOf"]]
+        closed["anyOf"] = [_closed(each) for each in _listed(schema["anyOf"])]
     if "items" in schema:
         closed["items"] = _closed(schema["items"])
     if "object" in _types(schema):
@@ -87,6 +87,10 @@ def _types(schema: Mapping[str, Any]) -> list[str]:
     """The types that a schema names, as a list of them."""
     said: Any = schema.get("type", [])
     return said if isinstance(said, list) else [said]
+
+
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
