@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _MESSAGE_LIMIT = 500  # characters of a provider's message that we show
+_ENCODED = re.compile(r"[A-Za-z0-9+/=_-]{120,}")  # no words: what a service repeats of a picture, which is private
 _SILENT = "no explanation"
 _ADDRESS = (404, 405, 406, 410, 415, 426)  # statuses that say that what was asked for is not there
 _REQUEST_IDS = ("x-request-id", "request-id", "x-generation-id", "apim-request-id", "cf-ray")
@@ -353,4 +354,5 @@ def _date(value: str) -> "datetime | None":
 
 
 def _cut(text: str) -> str:
+    text = _ENCODED.sub(lambda found: f"<{len(found[0]):,} characters>", text)
     return text if len(text) <= _MESSAGE_LIMIT else text[:_MESSAGE_LIMIT] + "…"

@@ -15,6 +15,7 @@ import pytest
 
 from llmcli.attachments import media_type, name_of_url, note, type_of_url, unfetched, without_bytes
 from llmcli.commands.attach import Attached, Fetching, is_public
+from llmcli.commands.reading import contents
 from llmcli.errors import NetworkFailed, ProviderFailed, RequestRejected, TimedOut, UsageError
 from llmcli.provider import Capabilities, Provider
 from llmcli.types import Attachment, ProviderConfig
@@ -114,7 +115,10 @@ PUBLIC_ONLY = Fetching()
 
 
 def attached(*words: str, stdin: bytes = b"", fetching: Fetching = PUBLIC_ONLY, **env: str) -> Attached:
-    return Attached(words, world(**env), stdin=lambda: stdin, fetching=fetching)
+    def read(path: str) -> bytes:
+        return stdin if path == "-" else bytes(contents(path, world(), None))
+
+    return Attached(words, world(**env), read=read, fetching=fetching)
 
 
 def test_a_file_is_attached_by_its_content_whatever_its_name_says(tmp_path: Path) -> None:
@@ -205,6 +209,8 @@ def test_what_does_not_look_like_a_picture_is_fetched_here(path: str) -> None:
         "https://example.com/a b.png",
         "https:///a.png",
         "http://[::1",
+        "http://[::::]/a.png",
+        "http://[1.2.3]/a.png",
         "https://example.com/a.png\r\nX-Header: 1",
     ],
 )
@@ -233,6 +239,7 @@ def test_addresses_of_the_internet_are_public(address: str) -> None:
         "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1", "::1", "::",
         "fe80::1", "fe80::1%eth0", "fc00::1", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254",
         "2002:7f00:1::1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2001:db8::1", "::127.0.0.1",
+        "192.0.0.192", "192.0.0.8", "192.88.99.1", "3fff::1",
         "fec0::1", "64:ff9b:1::a00:1", "::ffff:0:127.0.0.1", "100:0:0:1::1", "5f00::1", "168.63.129.16",
     ],
 )  # fmt: skip

@@ -2,6 +2,9 @@
 `-a`, from the shell to the wire: which bytes go out, and which never do.
 """
 
+import os
+import shlex
+import subprocess
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.program import Done, Program
+from tests.program import COMMAND, PATIENCE, Done, Program
 from tests.servers import Server, answers, says
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
@@ -115,7 +118,7 @@ def test_a_text_file_is_no_attachment_and_a_picture_no_text(llmcli: Program, cat
     attached, added = dry(llmcli, "-n", "-a", "notes.txt"), dry(llmcli, "-n", "-f", cat)
 
     assert (attached.status, added.status) == (2, 2)
-    assert "-f adds a text file to the prompt" in attached.err
+    assert "-f, or /file in a conversation, adds a text file" in attached.err
     assert "it is image/png: -a cat attaches it" in added.err
 
 
@@ -144,6 +147,60 @@ def test_a_url_is_passed_on_where_the_service_fetches_it(llmcli: Program) -> Non
     content = body(dry(llmcli, "-n", "-a", url))["messages"][-1]["content"]
 
     assert content[0] == {"type": "image_url", "image_url": {"url": url}}
+
+
+def test_a_server_of_ones_own_is_not_sent_to_fetch_from_inside_ones_network(llmcli: Program) -> None:
+    url = "https://10.0.0.1/cat.png"
+
+    theirs = dry(llmcli, "-n", "-a", url)
+    own = dry(llmcli, "-n", "-a", url, "--base-url", "https://gateway.example/v1")
+
+    assert body(theirs)["messages"][-1]["content"][0]["image_url"]["url"] == url
+    assert body(own)["messages"][-1]["content"][0]["image_url"]["url"].startswith("data:image/png;base64,<")
+
+
+def test_a_picture_that_the_service_repeats_is_not_shown(
+    llmcli: Program, serve: Callable[..., Server], cat: str
+) -> None:
+    server = serve(answers(400, {"error": {"message": f"bad image data:image/png;base64,{BASE64}", "code": 1}}))
+
+    done = llmcli.chat(server.url, "-a", cat, "what is it?")
+
+    assert done.status == 5
+    assert f"bad image data:image/png;base64,<{len(BASE64):,} characters>" in done.err
+
+
+def test_a_name_that_is_not_utf_8_is_no_hindrance(llmcli: Program) -> None:
+    name = os.fsencode(llmcli.home) + b"/p\xff.pdf"
+    with open(name, "wb") as file:
+        file.write(b"%PDF-1.7 and so on")
+
+    done = llmcli("chat", "-n", "-m", "openai/m", "--dry-run", "-a", os.fsdecode(name), "hi")
+
+    assert done.status == 0, done.err
+    assert "p\ufffd.pdf" in done.text
+
+
+@pytest.mark.parametrize("option", ["-a", "-f"])
+def test_a_pipe_with_a_name_is_waited_for_until_the_total_timeout(llmcli: Program, option: str) -> None:
+    os.mkfifo(llmcli.home / "pipe")
+
+    done = llmcli.chat("http://127.0.0.1:9/v1", "-n", "--timeout", "1", option, "pipe", "hi")
+
+    assert done.status == 2
+    assert "nothing more came from pipe within the total timeout of 1 s" in done.err
+
+
+def test_what_a_shell_puts_into_the_place_of_a_file_is_read(llmcli: Program, cat: str) -> None:
+    command = f"{shlex.join(COMMAND)} chat -n -m openai/m --dry-run -a <(sleep 0.2; cat {cat}) -f <(echo hello) hi"
+
+    done = subprocess.run(
+        ["bash", "-c", command], env=llmcli.env, cwd=llmcli.home, capture_output=True, timeout=PATIENCE
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert b"image/png, 1,032 bytes" in done.stdout
+    assert b"hello" in done.stdout
 
 
 def test_a_dry_run_fetches_nothing(llmcli: Program, serve: Callable[..., Server]) -> None:

@@ -62,12 +62,12 @@ def test_bare_text_is_continued_as_it_is(llmcli: Program, serve: Serve) -> None:
     )
 
     done = llmcli("chat", "-p", "openai-compatible", "--base-url", server.url, "-m", "m", "--complete",
-                  stdin=b"Once upon\n  ")  # fmt: skip
+                  stdin=b"Once upon\n")  # fmt: skip
 
     assert (done.status, done.text) == (0, " a time.")
     assert server.requests[0].path.endswith("/completions")
     assert "/chat/" not in server.requests[0].path
-    assert server.requests[0].json["prompt"] == "Once upon\n  "
+    assert server.requests[0].json["prompt"] == "Once upon\n"
 
 
 @pytest.mark.parametrize("more", ["--system x", "--thinking low", "--schema name:str", "--attach notes.png"])

@@ -144,13 +144,22 @@ def test_a_hostile_page_is_read_in_passing() -> None:
         assert len(describe(piece * 200_000).message) <= 501
 
 
-@pytest.mark.parametrize("body", [b"x" * 501, body_of({"error": "x" * 501}), body_of(["x" * 501]), b"<p>" + b"x" * 501])
+LONG = "no " * 200
+
+
+@pytest.mark.parametrize("body", [LONG.encode(), body_of({"error": LONG}), body_of([LONG]), f"<p>{LONG}".encode()])
 def test_a_long_message_is_cut_at_five_hundred_characters(body: bytes) -> None:
-    assert describe(body).message == "x" * 500 + "…"
+    assert describe(body).message == LONG[:500] + "…"
+
+
+def test_what_a_service_repeats_of_a_picture_is_counted_and_not_shown() -> None:
+    message = f"bad data:image/png;base64,{'iVBORw0K' * 50}== in part 1"
+
+    assert describe(body_of({"error": message})).message == "bad data:image/png;base64,<402 characters> in part 1"
 
 
 def test_a_message_of_five_hundred_characters_is_not_cut() -> None:
-    assert describe(body_of({"error": "x" * 500})).message == "x" * 500
+    assert describe(body_of({"error": LONG[:500].strip()})).message == LONG[:500].strip()
 
 
 def test_an_error_that_is_json_inside_a_string_is_unpacked() -> None:

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from llmcli import attachments
-from llmcli.commands.prompt import STDIN_LIMIT
 from llmcli.deadlines import Deadlines
 from llmcli.errors import (
     LlmError,
@@ -38,6 +37,9 @@ _LONGEST_LOOK_UP = 5.0  # seconds, of a name that a proxy will resolve by itself
 _URL = re.compile(r"(https?)://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?(?:[/?][!-\[\]-~]*)?")
 _GLOBAL_UNICAST = "2000::/3"  # all of IPv6 that has been given to anybody
 _HOST_OF_AZURE = "168.63.129.16"  # public by its number only: what is inside a virtual machine's host answers there
+# Beside what Python's table has, which differs from version to version: numbers for protocols (some clouds tell secrets
+# at one of them), an anycast that is no more, and what is for documents.
+_SPECIAL = ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")
 _IPV4_INSIDE = ("64:ff9b::/96", "::/96")  # whose last four bytes are an address of IPv4
 
 
@@ -63,14 +65,17 @@ def in_time(how: Fetching, total: float | None, world: World) -> Fetching:
 
 
 class Attached:
-    """What `-a` names. Files are read at once, each URL when a provider is asked that does not fetch it itself."""
+    """
+    What `-a` names. Files (and stdin, `-`) are read at once, each URL when a provider is asked that does not fetch it
+    itself.
+    """
 
     def __init__(
-        self, words: Sequence[str], world: World, *, stdin: Callable[[], bytes], fetching: Fetching
+        self, words: Sequence[str], world: World, *, read: Callable[[str], bytes], fetching: Fetching
     ) -> None:  # fmt: skip
         self._world = world
         self._fetching = fetching
-        self._sources = [_checked_url(word) if _is_url(word) else _read(word, stdin) for word in words]
+        self._sources = [_checked_url(word) if _is_url(word) else _read(word, read) for word in words]
         self._fetched: dict[str, Attachment] = {}
 
     def parts(self, provider: Provider) -> tuple[Attachment, ...]:
@@ -92,7 +97,7 @@ class Attached:
         kind = attachments.type_of_url(url) or ""
         name = attachments.name_of_url(url)
         # Some of those who fetch pictures themselves take other files by their bytes only.
-        if provider.attachment_urls and kind.startswith("image/") and not self._fetching.private:
+        if _fetches(provider) and kind.startswith("image/") and not self._fetching.private:
             return Attachment(kind, url=url, name=name)
         if self._fetching.off:
             return attachments.unfetched(url)
@@ -102,6 +107,16 @@ class Attached:
         return self._fetched[url]
 
 
+def _fetches(provider: Provider) -> bool:
+    """
+    Whether a service fetches URLs, which is then its maker's concern. A server of the user's own, at an address of the
+    user's own, would fetch from inside the user's network.
+    """
+    theirs, used = type(provider).default_base_url, provider.config.base_url
+    moved = theirs is not None and used is not None and urlsplit(used).hostname != urlsplit(theirs).hostname
+    return provider.attachment_urls and not moved
+
+
 def _is_url(word: str) -> bool:
     return "://" in word or word.startswith("data:")
 
@@ -109,21 +124,11 @@ def _is_url(word: str) -> bool:
 # --- files ----------------------------------------------------------------------------------------
 
 
-def _read(path: str, stdin: Callable[[], bytes]) -> Attachment:
+def _read(path: str, read: Callable[[str], bytes]) -> Attachment:
     if path == "-":
-        return _typed(stdin(), "stdin", "stdin")
-    return _typed(_contents(path), os.path.basename(path), path)
-
-
-def _contents(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(STDIN_LIMIT + 1)
-    except (OSError, ValueError) as exc:
-        raise UsageError(f"cannot read {path}: {getattr(exc, 'strerror', None) or exc}") from exc
-    if len(data) > STDIN_LIMIT:
-        raise UsageError(f"{path} is longer than the limit of {STDIN_LIMIT // 2**20} MB")
-    return data
+        return _typed(read(path), "stdin", "stdin")
+    name = os.fsencode(os.path.basename(path)).decode("utf-8", "replace")  # it goes into the request
+    return _typed(read(path), name, path)
 
 
 def _typed(data: bytes, name: str, place: str) -> Attachment:
@@ -132,7 +137,8 @@ def _typed(data: bytes, name: str, place: str) -> Attachment:
         raise UsageError(f"{place} is empty, and cannot be attached")
     if kind is None:
         raise UsageError(
-            f"{place} is no image, sound or PDF that could be attached", hint="-f adds a text file to the prompt"
+            f"{place} is no image, sound or PDF that could be attached",
+            hint="-f, or /file in a conversation, adds a text file",
         )
     return Attachment(kind, data, name=name)
 
@@ -150,12 +156,22 @@ def _checked_url(word: str) -> str:
         raise UsageError(f"-a {scheme}{colon} only http and https are fetched", hint="a file is named by its path")
     url = f"{scheme.lower()}:{rest}".partition("#")[0]
     found = _URL.fullmatch(url)
-    if found is None or not 0 < int(found[3] or 80) < 65536:
+    if found is None or not 0 < int(found[3] or 80) < 65536 or not _is_host(found[2]):
         raise UsageError(
             f"-a {attachments.shown_url(url)} is no URL that can be fetched",
             hint="it has no user and password, and other characters than ASCII stand in it as %XX",
         )
     return url
+
+
+def _is_host(text: str) -> bool:
+    """Whether what stands in brackets is an address of IPv6."""
+    from ipaddress import IPv6Address
+
+    try:
+        return not text.startswith("[") or bool(IPv6Address(text[1:-1]))
+    except ValueError:
+        return False
 
 
 def fetch(url: str, most: int, world: World, how: Fetching) -> bytes:
@@ -277,4 +293,5 @@ def is_public(address: str) -> bool:
             return is_public(str(inner))
         if found not in ip_network(_GLOBAL_UNICAST):
             return False
-    return found.is_global and not found.is_multicast and address != _HOST_OF_AZURE
+    special = any(found in ip_network(prefix) for prefix in _SPECIAL)
+    return found.is_global and not special and not found.is_multicast and address != _HOST_OF_AZURE

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from llmcli import registry, signals
 from llmcli.answer import streams
-from llmcli.commands import progress
+from llmcli.commands import progress, reading
 from llmcli.commands.chat_arguments import (
     Arguments,
     check_bare,
@@ -22,7 +22,7 @@ from llmcli.commands.chat_arguments import (
 )
 from llmcli.commands.chat_asking import Question, ask_one, in_session, listener, timeouts_of
 from llmcli.commands.chat_job import FALLBACK_STATUSES, Job, Wish, as_sent, first_job, next_job, prepare, tools_of
-from llmcli.commands.prompt import Frame, as_text, read_prompt, read_stdin
+from llmcli.commands.prompt import Frame, as_text, read_prompt
 from llmcli.commands.setup import Ready, read_config
 from llmcli.config import Config
 from llmcli.errors import LlmError, UsageError
@@ -99,7 +99,7 @@ def _question(
     timeouts = timeouts_of(ready, arguments)
     prompt = read_prompt(
         arguments.prompt, arguments.file, no_stdin=arguments.no_stdin, timeout=timeouts.total, world=world,
-        attached=list(arguments.attach).count("-"), frame=_frame(template),
+        attached=list(arguments.attach).count("-"), frame=_frame(template), complete=arguments.complete,
     )  # fmt: skip
     system = (message("system", as_text(arguments.system)),) if arguments.system else ()
     messages = (*system, message("user", prompt))
@@ -109,7 +109,7 @@ def _question(
 
     how = Fetching(private=arguments.attach_private, off=arguments.dry_run, ca_bundle=arguments.ca_bundle, log=log)
     attached = Attached(
-        arguments.attach, world, stdin=lambda: bytes(read_stdin(world, timeouts.total)),
+        arguments.attach, world, read=lambda path: bytes(reading.contents(path, world, timeouts.total)),
         fetching=in_time(how, timeouts.total, world),
     )  # fmt: skip
     question = Question(messages, attached)
@@ -171,13 +171,15 @@ class _Talk:
     def attachments(self, words: Sequence[str]) -> tuple[Attachment, ...]:
         from llmcli.commands import attach
 
-        def no_stdin() -> bytes:
-            raise UsageError("/attach takes files and URLs")
+        def read(path: str) -> bytes:
+            if path == "-":
+                raise UsageError("/attach takes files and URLs")
+            return bytes(reading.contents(path, self._world, None))
 
         fetching = attach.Fetching(
             private=self._arguments.attach_private, ca_bundle=self._arguments.ca_bundle, log=self._log
         )
-        attached = attach.Attached(words, self._world, stdin=no_stdin, fetching=fetching)
+        attached = attach.Attached(words, self._world, read=read, fetching=fetching)
         return attached.parts(self._job.ready.provider)
 
     def offer(self, tool: str) -> str:
