@@ -18,6 +18,7 @@ from llmcli.types import NOTHING, Json, ProviderConfig, Timeouts
 
 Table = Mapping[str, Any]
 _LONGEST = 10.0**8  # seconds; sockets take no more than some centuries
+_LARGEST = 16 * 1024 * 1024  # bytes of a file
 
 
 class Key(NamedTuple):
@@ -214,11 +215,14 @@ def read_toml(path: str) -> dict[str, Any]:
 
     try:
         with open(path, "rb") as file:
-            return tomllib.load(file)
+            data = file.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            raise ConfigurationError(f"{path} is longer than the limit of {_LARGEST // 2**20} MB")
+        return tomllib.loads(data.decode())
     except OSError as exc:
         hint = "--no-config goes on without any" if isinstance(exc, PermissionError) else None
         raise ConfigurationError(f"cannot read {path}: {exc.strerror}", hint=hint) from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as exc:
+    except (ValueError, RecursionError) as exc:  # its own error is a ValueError, as is that of a number too long
         hint = "mend it; --no-config goes on without any"
         raise ConfigurationError(f"{path} is not valid TOML: {exc}", hint=hint) from exc
 

@@ -9,6 +9,7 @@ prompt may hold JSON. Values are put in once: what stands in them is never looke
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 from typing import Any, NamedTuple
 
 from llmcli import schemas, short_form
@@ -68,12 +69,18 @@ class Template(NamedTuple):
 
 def names(directory: str | None) -> list[str]:
     """The names of all templates, sorted."""
+    folder = f"{directory}/templates"
     try:
-        files = os.listdir(f"{directory}/templates") if directory is not None else []
+        files = os.listdir(folder) if directory is not None else []
     except OSError:
         return []
-    found = (file.removesuffix(".toml") for file in files if file.endswith(".toml"))
+    found = (file.removesuffix(".toml") for file in files if file.endswith(".toml") and _may_be_one(f"{folder}/{file}"))
     return sorted(name for name in found if _NAME.fullmatch(name))
+
+
+def _may_be_one(path: str) -> bool:
+    """Whether it is a file, or something that was meant to be one: what lies there may not keep us waiting."""
+    return os.path.isfile(path) or not os.path.exists(path)
 
 
 def every(directory: str | None) -> list[tuple[str, Template | LlmError]]:
@@ -104,6 +111,14 @@ def load(name: str, directory: str | None) -> Template:
     check_table(table.get("settings", {}), SETTING_KEYS, path, "settings")
     for key in ("schema", "options"):
         _check_json(table.get(key), path, key)
+    for name in table.get("options", {}):
+        if "=" in name:
+            raise ConfigurationError(f"{path}: options.{name}: the name of an option holds no =")
+    tools = tuple(_from_here(word, path) if _is_python(word) else word for word in table.get("tools", ()))
+    for word in filter(_is_python, tools):
+        file = word if word.endswith(".py") else word.rpartition(":")[0]
+        if not os.path.isfile(file):
+            raise ConfigurationError(f"{path}: tools: there is no file {file}")
     used = tuple(dict.fromkeys(_places([table.get("system", ""), table.get("prompt", "")])))
     _check_places(table, used, path)
     return Template(
@@ -116,7 +131,7 @@ def load(name: str, directory: str | None) -> Template:
         settings=table.get("settings", {}),
         options=table.get("options", {}),
         schema=_schema(table, path),
-        tools=tuple(_from_here(word, path) if _is_python(word) else word for word in table.get("tools", ())),
+        tools=tools,
         names=tuple(each for each in used if each not in _OURS),
         values=table.get("vars", {}),
     )
@@ -142,12 +157,14 @@ def _check_places(table: Mapping[str, Any], used: Sequence[str], path: str) -> N
 
 
 def _check_json(value: Any, path: str, dotted: str) -> None:
-    """TOML has dates and times, and JSON has none."""
+    """TOML has dates, times and numbers that are none, and JSON has not."""
     if isinstance(value, dict | list):
         for name, each in value.items() if isinstance(value, dict) else enumerate(value, 1):
             _check_json(each, path, f"{dotted}.{name}")
     elif not isinstance(value, str | int | float | None):
         raise ConfigurationError(f"{path}: {dotted} is a date or time, which JSON does not have")
+    elif isinstance(value, float) and not isfinite(value):
+        raise ConfigurationError(f"{path}: {dotted} is {value}, which JSON does not have")
 
 
 def _schema(table: Mapping[str, Any], path: str) -> Wanted | None:

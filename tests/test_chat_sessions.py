@@ -54,6 +54,17 @@ def test_another_model_can_go_on_with_a_session(llmcli: Program, serve: Serve) -
     assert sent(two) == [("user", "first"), ("assistant", "1"), ("user", "second")]
 
 
+def test_a_session_whose_model_is_gone_says_so(llmcli: Program, serve: Serve) -> None:
+    configured(llmcli, one=serve(says("1")))
+    llmcli("chat", "-n", "-m", "one", "--session", "a", "first")
+
+    done = llmcli("chat", "--no-config", "-n", "--session", "a", "second")
+
+    assert done.status == 3
+    assert done.err.startswith("llmcli: the session a was last asked of one/m-one: 'one' is no known provider")
+    assert "hint: -m chooses another model" in done.err
+
+
 def test_the_system_prompt_of_a_session_holds_until_another_is_said(llmcli: Program, serve: Serve) -> None:
     server = serve(says("ok"))
     configured(llmcli, one=server)

@@ -182,6 +182,18 @@ def test_a_broken_one_is_listed_with_what_is_wrong(llmcli: Program) -> None:
     assert good == {"name": "good", "description": "", "model": None, "variables": []}
 
 
+def test_a_model_of_a_template_that_nobody_has_is_told_with_its_place(llmcli: Program) -> None:
+    keep(llmcli, review='prompt = "hi"\nmodel = "ecko/x"')
+    told = f"{llmcli.config}/templates/review.toml: model: 'ecko' is no known provider in 'ecko/x'"
+
+    (row,) = llmcli("templates", "--json").json
+    assert row["problem"] == told
+    done = ask(llmcli, "-n")
+    assert done.status == 3
+    assert told in done.err
+    assert ask(llmcli, "-n", "-m", "echo").text == "hi"
+
+
 def test_where_there_are_none_it_is_said_where_they_would_be(llmcli: Program) -> None:
     done = llmcli("templates")
 

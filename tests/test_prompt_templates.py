@@ -2,6 +2,7 @@
 Templates of prompts: what a file says, which values go where, and what is wrong with it.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +17,7 @@ description = "Reviews a change"
 system = "You review {language} for {team}."
 prompt = "Look at this:\\n\\n{stdin}\\n\\n{prompt}"
 model = "echo"
-tools = ["clock", "tools.py:now", "/opt/tools.py"]
+tools = ["clock"]
 
 [settings]
 temperature = 0.2
@@ -68,8 +69,10 @@ def test_the_files_that_a_template_names_are_beside_it_wherever_one_stands(tmp_p
     (tmp_path / "templates").mkdir()
     (tmp_path / "templates" / "person.json").write_text('{"type": "object", "title": "person"}')
 
-    assert template(tmp_path, 'tools = ["clock", "tools.py:now", "/opt/tools.py"]').tools == (
-        "clock", f"{tmp_path}/templates/tools.py:now", "/opt/tools.py",
+    (tmp_path / "templates" / "tools.py").write_text("")
+    (tmp_path / "others.py").write_text("")
+    assert template(tmp_path, f'tools = ["clock", "tools.py:now", "{tmp_path}/others.py"]').tools == (
+        "clock", f"{tmp_path}/templates/tools.py:now", f"{tmp_path}/others.py",
     )  # fmt: skip
     schema = template(tmp_path, 'schema = "person.json"').schema
     assert schema is not None
@@ -102,8 +105,25 @@ def test_the_names_of_all_templates_are_sorted_and_other_files_are_none(tmp_path
     assert names(str(tmp_path / "elsewhere")) == names(None) == []
 
 
+def test_what_lies_there_and_is_no_file_keeps_nobody_waiting(tmp_path: Path) -> None:
+    directory = kept(tmp_path, a="")
+    os.mkfifo(tmp_path / "templates" / "pipe.toml")
+    (tmp_path / "templates" / "zero.toml").symlink_to("/dev/zero")
+    (tmp_path / "templates" / "gone.toml").symlink_to("/nowhere/at/all")
+
+    assert names(directory) == ["a", "gone"]
+
+
+def test_a_tool_that_is_not_there_is_told_of(tmp_path: Path) -> None:
+    assert problem(tmp_path, 'tools = ["nope.py:f"]') == f"FILE: tools: there is no file {tmp_path}/templates/nope.py"
+
+
 def test_a_broken_template_does_not_hide_the_others(tmp_path: Path) -> None:
-    found = dict(every(kept(tmp_path, good="prompt = 'hi'", bad="prompt = ", odd="promt = 'hi'")))
+    files = {"bad": "prompt = ", "odd": "promt = 'hi'", "deep": "x = " + "[" * 5000,
+             "long": f"[settings]\nseed = {'1' * 5000}"}  # fmt: skip
+    found = dict(every(kept(tmp_path, good="prompt = 'hi'", **files)))
+    assert "is not valid TOML" in str(found["long"])
+    assert "is not valid TOML" in str(found["deep"])
 
     assert isinstance(found["good"], Template)
     assert "is not valid TOML" in str(found["bad"])
@@ -142,6 +162,9 @@ def test_a_name_never_leads_out_of_the_directory(name: str, tmp_path: Path) -> N
         ("schema = 'x: strng'", "FILE: schema: x: 'strng' is no type (character 4)"),
         ("schema = { required = 3 }", "FILE: schema is no JSON schema: required: 3 is not of type 'array'"),
         ("schema = { default = 2026-01-01 }", "FILE: schema.default is a date or time, which JSON does not have"),
+        ("options = { x = inf }", "FILE: options.x is inf, which JSON does not have"),
+        ("options = { 'a=b' = 1 }", "FILE: options.a=b: the name of an option holds no ="),
+        ("schema = { minimum = nan }", "FILE: schema.minimum is nan, which JSON does not have"),
         ("options = { x = [1, 2026-01-01] }", "FILE: options.x.2 is a date or time, which JSON does not have"),
     ],
 )

@@ -25,7 +25,7 @@ from llmcli.commands.chat_job import FALLBACK_STATUSES, Job, Wish, as_sent, firs
 from llmcli.commands.prompt import Frame, as_text, read_prompt
 from llmcli.commands.setup import Ready, read_config
 from llmcli.config import Config
-from llmcli.errors import LlmError, UsageError
+from llmcli.errors import ConfigurationError, LlmError, UsageError
 from llmcli.output import OutputFile, Sink, Stdout
 from llmcli.transport import Log, no_log
 from llmcli.types import (
@@ -46,7 +46,7 @@ def run(arguments: Arguments, world: World) -> None:
     """Ask, and write the answer to stdout or the output file. Raises an `LlmError` for everything that goes wrong."""
     check_times(arguments)
     config = read_config(world, arguments.config, no_config=arguments.no_config)
-    template = template_of(arguments, world)
+    template, said = template_of(arguments, world), arguments.model or arguments.provider
     arguments = with_defaults(with_template(arguments, template) if template else arguments, config)
     schema = schema_of(arguments, template)
     check_bare(arguments, schema)
@@ -61,7 +61,7 @@ def run(arguments: Arguments, world: World) -> None:
 
         raise discover.nothing_chosen(config, world)
     wish = Wish(tools_of(arguments, form, config, world), schema)
-    targets = [registry.resolve(arguments.model, arguments.provider, config)]
+    targets = [_first(arguments, config, None if said else template, kept)]
     targets += [registry.resolve(name, None, config) for name in arguments.fallback]
     meant = targets[0].provider
     job = first_job(targets, arguments, wish, config, world)
@@ -82,6 +82,21 @@ def run(arguments: Arguments, world: World) -> None:
         return
     another = partial(next_job, targets, arguments, wish, config, world)
     _ask_in_turn(job, another, question, arguments, form, world, log)
+
+
+def _first(
+    arguments: Arguments, config: Config, template: "Template | None", kept: "Kept | None"
+) -> registry.Target:  # fmt: skip
+    """Who is asked first. What nobody typed is named by where it stands, when it means nobody."""
+    try:
+        return registry.resolve(arguments.model, arguments.provider, config)
+    except ConfigurationError as exc:
+        if template is not None and arguments.model == template.model:
+            raise ConfigurationError(f"{template.path}: model: {exc.message}", hint=exc.hint) from exc
+        if kept is not None and arguments.model == kept.model:
+            told = f"the session {kept.name} was last asked of {kept.model}: {exc.message}"
+            raise ConfigurationError(told, hint="-m chooses another model") from exc
+        raise
 
 
 def _session(arguments: Arguments, world: World) -> "Kept | None":

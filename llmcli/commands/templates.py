@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmcli import prompt_templates
+from llmcli import prompt_templates, registry
 from llmcli.commands.prompt import Frame, as_text
+from llmcli.commands.setup import read_config
 from llmcli.commands.table import as_table
-from llmcli.errors import LlmError
+from llmcli.config import Config
+from llmcli.errors import ConfigurationError, LlmError
 from llmcli.output import json_text, one_line, visible
 from llmcli.prompt_templates import Template
 from llmcli.world import World
@@ -50,7 +52,8 @@ def run(world: World, *, as_json: bool) -> None:
     Print all templates: a line for each, with its variables and what it is for; what is wrong with one stands there
     too. Raises nothing for a template that is broken.
     """
-    rows = [_row(name, found) for name, found in prompt_templates.every(world.directory)]
+    config = read_config(world, None, no_config=False, lenient=True)
+    rows = [_row(name, found, config) for name, found in prompt_templates.every(world.directory)]
     if as_json:
         world.print(json_text(rows) + "\n")
         return
@@ -81,7 +84,12 @@ def show(name: str, world: World, *, as_json: bool) -> None:
     world.print("".join(f"{line}\n" for line in lines))
 
 
-def _row(name: str, found: Template | LlmError) -> dict[str, Any]:
+def _row(name: str, found: Template | LlmError, config: Config) -> dict[str, Any]:
+    if isinstance(found, Template) and found.model is not None:
+        try:
+            registry.resolve(found.model, None, config)
+        except LlmError as exc:
+            found = ConfigurationError(f"{found.path}: model: {exc.message}")
     if isinstance(found, LlmError):
         return {"name": name, "description": "", "model": None, "variables": [], "problem": found.message}
     return {"name": name, "description": found.description, "model": found.model, "variables": _variables(found)}
