@@ -8,7 +8,8 @@ of its own, and none is lost. Nobody but the owner can read the file.
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Self
 
@@ -18,6 +19,8 @@ from llmcli.turns import Turn, entry_document, read_entry
 
 _VERSION = 1
 _PATIENCE = 60.0  # seconds that one process waits for others which are writing
+_NOTICE_AFTER = 3.0  # seconds until it is said what is waited for
+_PAUSE = 0.05  # seconds between two attempts, in which a signal is heard
 _LONGEST_NAME = 100
 _TABLES = f"""
 BEGIN IMMEDIATE;
@@ -62,19 +65,22 @@ def checked(name: str) -> str:
 
 class Sessions:
     """
-    All that is kept. To be closed, as a context does.
+    All that is kept. To be closed, as a context does. Nothing is written, not even an empty file, before there is
+    something to keep. `note` says to a person what is waited for.
 
     Raises `ConfigurationError` for a file that cannot be used, and `OutputFailed` for what cannot be kept.
     """
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(self, path: str | None, note: Callable[[str], None] = lambda line: None) -> None:
         if path is None:
             raise ConfigurationError(
                 "there is no home directory to keep sessions in", hint="XDG_DATA_HOME names another"
             )
         self._path = path
+        self._note = note
+        self._is_file = os.path.lexists(path)
         with self._blamed(ConfigurationError, "use"):
-            self._db = self._opened()
+            self._db = self._opened() if self._is_file else _empty()
 
     def __enter__(self) -> Self:
         return self
@@ -111,6 +117,10 @@ class Sessions:
     def add(self, name: str, turns: Sequence[Turn], *, model: str | None, now: float) -> None:
         """Add what was said, and begin the conversation if need be."""
         rows = [_as_text(turn) for turn in turns]
+        with self._blamed(OutputFailed, "keep the session in"):
+            if not self._is_file:
+                self._db.close()
+                self._db, self._is_file = self._opened(), True
         with self._blamed(OutputFailed, "keep the session in"), self._transaction():
             self._db.execute(
                 "INSERT INTO sessions (name, model, created, used) VALUES (?, ?, ?, ?) "
@@ -135,6 +145,7 @@ class Sessions:
         with self._blamed(OutputFailed, "change"):
             with self._transaction():
                 count = self._db.execute("DELETE FROM sessions WHERE name = ?", (name,)).rowcount
+            self._db.execute(f"PRAGMA busy_timeout = {_PATIENCE * 1000:.0f}").fetchall()
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return count > 0
 
@@ -155,6 +166,7 @@ class Sessions:
                     db.executescript(_TABLES)
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA secure_delete = ON").fetchall()
+        db.execute("PRAGMA busy_timeout = 0").fetchall()  # see `_begin`
         return db
 
     def _is_made(self, db: sqlite3.Connection) -> bool:
@@ -166,7 +178,7 @@ class Sessions:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """All of it or nothing. It waits for others at its beginning, where nothing can be lost."""
-        self._db.execute("BEGIN IMMEDIATE")
+        self._begin()
         try:
             yield
         except BaseException:
@@ -174,6 +186,22 @@ class Sessions:
                 self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+    def _begin(self) -> None:
+        """The library would wait by itself, but would hear no signal meanwhile."""
+        began, noticed = time.monotonic(), False
+        while True:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as exc:
+                waited = time.monotonic() - began
+                if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or waited > _PATIENCE:
+                    raise
+                if waited > _NOTICE_AFTER and not noticed:
+                    self._note(f"waiting for another process that is writing to {self._path}")
+                    noticed = True
+            time.sleep(_PAUSE)
 
     @contextmanager
     def _blamed(self, kind: type[LlmError], what: str) -> Iterator[None]:
@@ -185,6 +213,13 @@ class Sessions:
             passing = isinstance(exc, sqlite3.OperationalError)  # locked, full, read-only: the file is as it should be
             hint = None if passing else "moved away, it is kept, and another is begun"
             raise kind(f"cannot {what} {self._path}: {exc}", hint=hint) from exc
+
+
+def _empty() -> sqlite3.Connection:
+    """What there is to be read where nothing was ever kept."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    db.executescript(_TABLES)
+    return db
 
 
 def _as_text(turn: Turn) -> str:

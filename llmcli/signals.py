@@ -35,10 +35,16 @@ def default() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def care() -> None:
-    """From now on raise `Interrupted`. A second signal of the same kind ends the process at once."""
+def care(*, patiently: bool = False) -> None:
+    """
+    From now on raise `Interrupted`. A second signal of the same kind ends the process at once; but when we care
+    `patiently`, more of Ctrl-C does nothing until we care again, so that an impatient one stops no more than the first.
+    """
     for number in _SIGNALS:
-        if signal.getsignal(number) is signal.SIG_DFL:
+        handler = signal.getsignal(number)
+        if patiently and number == SIGINT and handler in (signal.SIG_DFL, _interrupt, _nothing):
+            signal.signal(number, _interrupt_once)
+        elif handler is signal.SIG_DFL:
             signal.signal(number, _interrupt)
     sys.unraisablehook = _unraisable
 
@@ -88,6 +94,19 @@ def within(seconds: float | None) -> Iterator[None]:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)
+    _raise(number)
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, _nothing)
+    _raise(number)
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    pass
+
+
+def _raise(number: int) -> None:
     if not _held:
         raise Interrupted(number)
     _held[-1] = number

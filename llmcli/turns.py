@@ -9,11 +9,24 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from llmcli.output import usage_document
 from llmcli.provider import Provider
-from llmcli.types import NOTHING, Attachment, Json, Message, Part, Text, Thinking, ToolCall, ToolResult, Usage, message
+from llmcli.types import (
+    NOTHING,
+    Attachment,
+    Json,
+    Message,
+    Part,
+    Role,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Usage,
+    message,
+)
 
 
 class Entry(NamedTuple):
@@ -51,7 +64,9 @@ def entry_document(entry: Entry) -> dict[str, Any]:
 
 
 def read_entry(document: Mapping[str, Any]) -> Entry:
-    """The message that `entry_document` made a document of."""
+    """The message that `entry_document` made a document of. Raises `ValueError` or its kin for any other."""
+    if document["role"] not in get_args(Role) or not isinstance(document["at"], int | float):
+        raise ValueError("a message is not as it was written")
     usage = document.get("usage") or {}
     told = {name: usage[name] for name in Usage._fields if usage.get(name) is not None}
     return Entry(
@@ -93,7 +108,9 @@ def _read_part(document: Mapping[str, Any]) -> Part:
     fields = {name: value for name, value in document.items() if name != "type"}
     if "data" in fields:
         fields["data"] = base64.b64decode(fields["data"])
-    if any(not isinstance(fields.get(name, ""), str) for name in _TEXTS):
+    if any(not isinstance(fields.get(name, ""), str) for name in _TEXTS) or not isinstance(
+        fields.get("opaque", {}), dict
+    ):
         raise ValueError("a part is not as it was written")
     part: Part = _KINDS[document["type"]](**fields)
     return part
@@ -121,12 +138,32 @@ def _section(entry: Entry) -> str:
 
 def _shown(part: Part) -> str:
     if isinstance(part, Text):
-        return part.text.strip()
+        return _closed(part.text.strip())
     if isinstance(part, ToolCall):
-        return f"*calls* `{part.name}` `{part.arguments}`"
+        return f"*calls* {_code(part.name)} {_code(part.arguments)}"
     if isinstance(part, ToolResult):
-        return f"`{part.name}`:\n\n{_fenced(part.content)}"
+        return f"{_code(part.name)}:\n\n{_fenced(part.content)}"
     return f"*{_what(part)}*" if isinstance(part, Attachment) else ""
+
+
+def _closed(text: str) -> str:
+    """A text whose last fence of code is closed, as that of an answer which was stopped in one is not."""
+    fence = ""
+    for line in text.splitlines():
+        found = re.match(r" {0,3}(`{3,}|~{3,})(.*)", line)
+        if not fence:
+            fence = found[1] if found and not (found[1][0] == "`" and "`" in found[2]) else ""
+        elif found and found[1].startswith(fence) and not found[2].strip():
+            fence = ""
+    return f"{text}\n{fence}" if fence else text
+
+
+def _code(text: str) -> str:
+    """A text as code within a line, whatever backticks it holds."""
+    if "`" not in text:
+        return f"`{text}`"
+    longest = max(map(len, re.findall("`+", text)))
+    return f"{'`' * (longest + 1)} {text} {'`' * (longest + 1)}"
 
 
 def _fenced(text: str) -> str:

@@ -1,8 +1,10 @@
 """`chat --session` and `llmcli sessions`: conversations that scripts go on with."""
 
 import json
+import signal
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
@@ -63,6 +65,34 @@ def test_a_session_whose_model_is_gone_says_so(llmcli: Program, serve: Serve) ->
     assert done.status == 3
     assert done.err.startswith("llmcli: the session a was last asked of one/m-one: 'one' is no known provider")
     assert "hint: -m chooses another model" in done.err
+
+
+def test_who_only_looks_at_sessions_leaves_nothing_behind(llmcli: Program) -> None:
+    assert llmcli("sessions").status == 0
+    assert llmcli("chat", "-n", "-c", "hi").status == 2
+    assert not list(llmcli.home.rglob("sessions.db*"))
+
+
+def test_ctrl_c_ends_the_wait_for_another_process(llmcli: Program) -> None:
+    llmcli(*ECHO, "--session", "a", "first")
+    (path,) = llmcli.home.rglob("sessions.db")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with llmcli.start(*ECHO, "--session", "a", "second") as process:
+            assert process.stderr is not None
+            assert b"waiting for another process that is writing" in process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE) == -signal.SIGINT
+    assert contents(llmcli, "a") == ["first", "first"]
+
+
+def test_a_fence_that_an_answer_was_stopped_in_holds_none_of_what_follows(llmcli: Program) -> None:
+    llmcli(*ECHO, "--session", "a", "--option", "text=Like so:\n```python\nx = 1", "hi")
+    llmcli(*ECHO, "--session", "a", "and *then*?")
+
+    exported = llmcli("sessions", "export", "a", "--format", "markdown").text
+
+    assert "```python\nx = 1\n```\n\n## You\n\nand *then*?" in exported
 
 
 def test_the_system_prompt_of_a_session_holds_until_another_is_said(llmcli: Program, serve: Serve) -> None:

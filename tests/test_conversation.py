@@ -1,15 +1,30 @@
 """A conversation on a terminal, as a person has it: typed keys, and what stands on the screen."""
 
 import base64
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from tests.program import Program
+from tests.program import PATIENCE, Program
 from tests.screen import Screen
-from tests.servers import Server, answers, delta, says, says_and_waits, stream
+from tests.servers import (
+    DONE,
+    LAST_CHUNK,
+    STREAM_HEAD,
+    Connection,
+    Server,
+    answers,
+    chunk,
+    delta,
+    finish,
+    says,
+    says_and_waits,
+    stream,
+)
 from tests.terminal import Session, talking_to
 
 Serve = Callable[..., Server]
@@ -130,6 +145,23 @@ def test_ctrl_c_stops_one_answer_after_the_other(llmcli: Program, serve: Serve) 
         assert person.leaves() == 0
 
 
+def test_who_presses_ctrl_c_again_and_again_stops_no_more_than_the_answer(llmcli: Program, serve: Serve) -> None:
+    words = " ".join(f"word{number}" for number in range(3000))
+    configured(llmcli, one=serve(says_and_waits(words, " last")))
+    with talking_to(llmcli, "chat", "-m", "one", size=(80, 50)) as session:
+        session.until(PROMPT)
+        for _ in range(5):
+            seen = len(session.screen)
+            session.type("hi\r")
+            session.until("last", seen)
+            for _ in range(20):
+                session.send(signal.SIGINT)
+            session.until("stopped", seen)
+            session.until(PROMPT, session.screen.find(b"stopped", seen))
+        session.type(CTRL_D)
+        assert session.ended().status == 0
+
+
 def test_an_answer_that_never_began_is_not_part_of_the_conversation(llmcli: Program, serve: Serve) -> None:
     server = serve(says_and_waits(), says("yes"))
     configured(llmcli, one=server)
@@ -153,6 +185,19 @@ def test_ctrl_c_at_the_prompt_drops_the_line(llmcli: Program) -> None:
         assert "but this" in person.types("but this")
         assert person.leaves() == 0
     assert "not this" not in "".join(person.screen[-5:])
+
+
+def test_ctrl_c_drops_the_line_of_who_edits_as_in_vi_too(llmcli: Program) -> None:
+    (llmcli.home / ".inputrc").write_text("set editing-mode vi\n")
+    with conversation(llmcli, "-m", "echo") as person:
+        for mode in ("", "\x1b"):
+            person.presses("not this")
+            person.waits("not this")
+            person.presses(mode)
+            person.presses(CTRL_C)
+            person.waits()
+        assert "but this" in person.types("but this")
+        assert person.leaves() == 0
 
 
 def test_an_error_is_told_and_the_conversation_goes_on(llmcli: Program, serve: Serve) -> None:
@@ -191,6 +236,31 @@ def test_what_is_typed_during_an_answer_is_not_shown_in_it(llmcli: Program, serv
         assert session.echoes
 
 
+def test_what_is_pasted_during_an_answer_is_one_question(llmcli: Program, serve: Serve) -> None:
+    pasted = threading.Event()
+
+    def answer(connection: Connection) -> None:
+        connection.send(STREAM_HEAD + chunk(delta("text")))
+        pasted.wait(PATIENCE)
+        connection.send(chunk(finish()) + chunk(DONE) + LAST_CHUNK)
+
+    server = serve(answer, says("ok"))
+    configured(llmcli, one=server)
+    with conversation(llmcli, "-m", "one") as person:
+        person.presses("hi\r")
+        asked = person.waits("text")
+        assert "\x1b[?2004h" in asked  # the terminal marks what is pasted
+        person.presses("\x1b[200~one\rtwo\rthree\x1b[201~")
+        pasted.set()
+        person.waits()
+        person.waits("three")
+        person.presses(ENTER)
+        person.waits("ok")
+        person.waits()
+        person.leaves()
+    assert sent(server) == [("user", "hi"), ("assistant", "text"), ("user", "one\ntwo\nthree")]
+
+
 # --- typing ---------------------------------------------------------------------------------------
 
 
@@ -201,6 +271,7 @@ def test_what_is_typed_during_an_answer_is_not_shown_in_it(llmcli: Program, serv
         "one\x1b\r\x1b\r  two\r",  # Alt-Enter
         '"""one\r\r  two"""\r',
         '"""\rone\r\r  two\r"""\r',
+        '"""\rone\r\r  two\r\x04',
     ],
 )
 def test_a_text_of_several_lines_is_one_question(llmcli: Program, serve: Serve, keys: str) -> None:
@@ -298,6 +369,22 @@ def test_the_last_turn_can_be_asked_again_or_taken_back(llmcli: Program, serve: 
     assert sent(server, 2) == [("user", "another")]
 
 
+@pytest.mark.parametrize("cut", [False, True])
+def test_where_asking_again_is_stopped_or_cut_the_old_answer_stays(llmcli: Program, serve: Serve, cut: bool) -> None:
+    fragment = stream(delta("a part"), end=b"") if cut else says_and_waits("a part")
+    configured(llmcli, one=serve(says("whole answer"), fragment))
+    with conversation(llmcli, "-m", "one", "--session", "a") as person:
+        person.types("a question")
+        person.presses("/retry\r")
+        person.waits("a part")
+        person.presses("" if cut else CTRL_C)
+        person.waits("incomplete" if cut else "stopped; the answer that there was stays")
+        person.waits()
+        person.leaves()
+    kept = llmcli("sessions", "export", "a").json["messages"]
+    assert [each["content"] for each in kept] == ["a question", "whole answer"]
+
+
 def test_where_asking_again_fails_the_old_answer_stays(llmcli: Program, serve: Serve) -> None:
     server = serve(says("first answer"), answers(500, {"error": "no"}), says("third answer"))
     configured(llmcli, one=server)
@@ -355,6 +442,26 @@ def test_a_file_goes_with_the_next_question_only(llmcli: Program, serve: Serve) 
         person.leaves()
     assert sent(server, 0) == [("user", 'what is this?\n\n<file name="my notes.txt">\nthe notes\n</file>')]
     assert sent(server, 1)[-1] == ("user", "and now?")
+
+
+def test_what_is_attached_can_be_left_out_again(llmcli: Program, serve: Serve) -> None:
+    server = serve(answers(400, {"error": {"message": "takes no images"}}), says("ok"))
+    configured(llmcli, one=server)
+    (llmcli.home / "a.png").write_bytes(PNG)
+    (llmcli.home / "notes.txt").write_text("a note")
+    with conversation(llmcli, "-m", "one") as person:
+        person.types("/attach a.png")
+        person.types("/file notes.txt")
+        (llmcli.home / "notes.txt").unlink()
+        assert "cannot read notes.txt" in person.types("first")
+        assert "no text files go with" in person.types("/file -")
+        failed = person.types("second")
+        assert "takes no images" in failed
+        assert "/file - and /attach - leave them out" in failed
+        assert "nothing is attached" in person.types("/attach -")
+        person.types("third")
+        person.leaves()
+    assert sent(server) == [("user", "third")]
 
 
 def test_a_picture_goes_with_the_next_question(llmcli: Program, serve: Serve) -> None:

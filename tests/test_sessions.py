@@ -28,6 +28,14 @@ def sessions(path: str) -> Iterator[Sessions]:
         yield opened
 
 
+@pytest.fixture
+def made(sessions: Sessions) -> Sessions:
+    """With a file, which there is when something is kept."""
+    sessions.add("first", [], model=None, now=1.0)
+    sessions.delete("first")
+    return sessions
+
+
 def turn(question: str, answer: str = "an answer") -> Turn:
     return (Entry(message("user", question), 1.0), Entry(message("assistant", answer), 2.0, "echo", "echo"))
 
@@ -138,14 +146,14 @@ def test_a_file_that_is_something_else_is_left_as_it_is(path: str) -> None:
     assert Path(path).read_text().startswith("not a database")
 
 
-def test_a_file_that_others_could_read_is_for_its_owner_from_now_on(path: str, sessions: Sessions) -> None:
+def test_a_file_that_others_could_read_is_for_its_owner_from_now_on(path: str, made: Sessions) -> None:
     os.chmod(path, 0o644)
 
     with Sessions(path):
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 
-def test_a_file_of_a_later_version_is_not_touched(path: str, sessions: Sessions) -> None:
+def test_a_file_of_a_later_version_is_not_touched(path: str, made: Sessions) -> None:
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(ConfigurationError, match="written by a newer llmcli"):
@@ -159,8 +167,11 @@ def test_a_file_of_a_later_version_is_not_touched(path: str, sessions: Sessions)
         "[1]",
         "[" * 100_000,
         '[{"role": "user", "content": "q", "parts": [{"type": "text", "text": 5}], "at": 1.0}]',
+        '[{"role": "user", "content": "q", "parts": [{"type": "thinking", "text": "", "opaque": 5}], "at": 1.0}]',
+        '[{"role": 5, "content": "q", "parts": [], "at": 1.0}]',
+        '[{"role": "user", "content": "q", "parts": [], "at": "zz"}]',
     ],
-    ids=["no fields", "no document", "too deep", "no text"],
+    ids=["no fields", "no document", "too deep", "no text", "no table", "no role", "no time"],
 )
 def test_what_cannot_be_read_is_an_error_that_says_where(path: str, sessions: Sessions, entries: str) -> None:
     sessions.add("a", [turn("one")], model=None, now=1.0)
@@ -170,12 +181,18 @@ def test_what_cannot_be_read_is_an_error_that_says_where(path: str, sessions: Se
         sessions.read("a")
 
 
-def test_a_turn_that_cannot_be_added_leaves_nothing_behind(path: str, sessions: Sessions) -> None:
+def test_a_turn_that_cannot_be_added_leaves_nothing_behind(path: str, made: Sessions) -> None:
     with sqlite3.connect(path) as db:
         db.execute("CREATE TRIGGER refuse BEFORE INSERT ON turns BEGIN SELECT raise(ABORT, 'no space'); END")
     with pytest.raises(OutputFailed, match=r"cannot keep the session in .*: no space"):
-        sessions.add("a", [turn("one")], model=None, now=1.0)
+        made.add("a", [turn("one")], model=None, now=1.0)
+    assert made.list() == []
+
+
+def test_who_only_looks_makes_no_file(path: str, sessions: Sessions) -> None:
     assert sessions.list() == []
+    sessions.forget("none", turn("one"))
+    assert not os.path.exists(os.path.dirname(path))
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\x1b[31m", "x" * 101])

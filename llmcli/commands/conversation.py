@@ -67,6 +67,7 @@ def run(talk: Talk, start: Start, world: World) -> None:
     lines = Lines(_prompt(world), conversation.completions)
     for turn in start.turns:
         lines.remember(_asked(turn))
+    signals.care(patiently=True)
     conversation.greet()
     while not conversation.ended:
         try:
@@ -94,7 +95,7 @@ def _only_ctrl_c(signal: signals.Interrupted) -> None:
     """Go on after Ctrl-C; anything else ends the process."""
     if signal.number != signals.SIGINT:
         raise signal
-    signals.care()
+    signals.care(patiently=True)
 
 
 def _asked(turn: Turn) -> str:
@@ -160,9 +161,11 @@ class Conversation:
         finally:
             if len(self._turns) > before:
                 self._files, self._attached = [], []
+            elif self._files or self._attached:
+                self._world.note("the files stay for the next question; /file - and /attach - leave them out")
 
-    def _put(self, parts: tuple[Part, ...]) -> None:
-        """Ask, show the answer, and keep both; of an answer that was stopped, what came of it."""
+    def _put(self, parts: tuple[Part, ...], *, in_part: bool = True) -> None:
+        """Ask, show the answer, and keep both; with `in_part` also of an answer that was stopped what came of it."""
         now = time.time()
         question: Turn = (Entry(Message("user", parts), now),)
         if self._system != system_prompt(self._turns):
@@ -174,16 +177,19 @@ class Conversation:
                 reply = self._talk.ask((*self._turns, question), heard)
         except signals.Interrupted as exc:
             _only_ctrl_c(exc)
-            self._keep(question, heard.stopped(*self._talk.name.split("/", 1)))
-            self._world.note("stopped")
+            self._keep(question, self._stopped(heard) if in_part else ())
+            self._world.note("stopped" if in_part else "stopped; the answer that there was stays")
         except Incomplete:
-            self._keep(question, heard.stopped(*self._talk.name.split("/", 1)))
+            self._keep(question, self._stopped(heard) if in_part else ())
             raise
         else:
             self._count_tokens(reply.usage, time.monotonic() - started)
             self._keep(question, heard.whole(reply))
         finally:
             self._world.write_stderr("\n")
+
+    def _stopped(self, heard: Heard) -> Turn:
+        return heard.stopped(*self._talk.name.split("/", 1))
 
     def _keep(self, question: Turn, answer: Turn) -> None:
         if not answer:
@@ -200,7 +206,7 @@ class Conversation:
             self._world.say(f"llmcli: {_tokens(usage or Usage())}, {seconds:.1f} s")
 
     def _sessions(self) -> Sessions:
-        return Sessions(place(self._world.env))
+        return Sessions(place(self._world.env), self._world.note)
 
     def _tell(self, error: LlmError) -> None:
         self._world.say(error_line(error))
@@ -233,6 +239,10 @@ class Conversation:
         self._world.say(self._system or "there is no system prompt")
 
     def _file(self, rest: str) -> None:
+        if rest == "-":
+            self._files.clear()
+            self._world.say("no text files go with the next question")
+            return
         for path in _words(rest, "/file FILE..."):
             if path == "-":
                 raise UsageError("/file takes the names of files")
@@ -242,6 +252,10 @@ class Conversation:
         self._world.say(f"with the next question: {', '.join(self._files)}")
 
     def _attach(self, rest: str) -> None:
+        if rest == "-":
+            self._attached.clear()
+            self._world.say("nothing is attached to the next question")
+            return
         words = [os.path.expanduser(word) for word in _words(rest, "/attach FILE...")]
         self._attached += self._talk.attachments(words)
         self._world.say(f"with the next question: {', '.join(part.name or part.media_type for part in self._attached)}")
@@ -264,7 +278,7 @@ class Conversation:
         before = len(self._turns)
         self._turns.pop()
         try:
-            self._put(question.message.parts)
+            self._put(question.message.parts, in_part=False)
         finally:
             if len(self._turns) < before:
                 self._turns.append(turn)
@@ -310,8 +324,8 @@ class Conversation:
 _HELP = (
     ("/model [PROVIDER/MODEL]", "who answers, or who answers from now on"),
     ("/system [TEXT]", "the system prompt, or another; - is none"),
-    ("/file FILE...", "add text files to the next question"),
-    ("/attach FILE...", "add images or other files to the next question, also from a URL"),
+    ("/file FILE...", "add text files to the next question; - adds none"),
+    ("/attach FILE...", "add images or other files to it, also from a URL; - adds none"),
     ("/tool FILE.py[:NAME]", "let the model call functions; see --tool"),
     ("/retry", "ask the last question again"),
     ("/undo", "take the last question and its answer back"),
@@ -321,7 +335,7 @@ _HELP = (
     ("/quit", "end, as Ctrl-D does"),
     ("Ctrl-C", "stop the answer"),
     ("Alt-Enter", "begin a new line"),
-    ('"""', "begin a text of several lines, and end it"),
+    ('"""', "begin a text of several lines, and end it; Ctrl-D ends it too"),
 )
 _LEFT = max(len(name) for name, _ in _HELP) + 2
 

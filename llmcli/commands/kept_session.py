@@ -26,7 +26,7 @@ def opened(name: str | None, *, last: bool, world: World) -> Kept | None:
         return None
     if name is not None and last:
         raise UsageError("--session and --continue exclude one another")
-    with Sessions(place(world.env)) as sessions:
+    with Sessions(place(world.env), world.note) as sessions:
         found = sessions.last() if name is None else sessions.find(checked(name))
         if found is not None:
             return Kept(found.name, sessions.read(found.name), found.model)
@@ -44,5 +44,5 @@ def question(messages: tuple[Message, ...], kept: Kept) -> Turn:
 
 def keep(kept: Kept, turn: Turn, model: str, world: World) -> None:
     """Add a turn to the session."""
-    with Sessions(place(world.env)) as sessions:
+    with Sessions(place(world.env), world.note) as sessions:
         sessions.add(kept.name, [turn], model=model, now=time.time())

@@ -17,12 +17,20 @@ from llmcli import signals
 _QUOTES = '"""'
 _MORE = ". "
 _CTRL_C = "\x03"
+_MARKS_ON, _MARKS_OFF = b"\x1b[?2004h", b"\x1b[?2004l"
 _BINDINGS = (
     "tab: complete",
     "set enable-bracketed-paste on",
     r'"\e\C-m": "\C-v\C-j"',  # Alt-Enter: a new line
     r'"\C-x\C-k": kill-whole-line',
     r'"\C-c": "\C-x\C-k\C-v\C-c\C-m"',  # a line of nothing but itself
+    "$if mode=vi",
+    "set keymap vi-command",
+    r'"\C-x\C-k": kill-whole-line',
+    r'"\C-x\C-p": vi-insertion-mode',
+    r'"\C-c": "\C-x\C-k\C-x\C-p\C-v\C-c\C-m"',
+    "set keymap vi-insert",
+    "$endif",
 )
 
 
@@ -45,7 +53,11 @@ class Lines:
             return text
         text = text.lstrip().removeprefix(_QUOTES)
         while not text.rstrip().endswith(_QUOTES):
-            text += "\n" + self._line(_MORE)
+            try:
+                text += "\n" + self._line(_MORE)
+            except EOFError:  # Ctrl-D, by which other programs end such a text
+                os.write(1, b"\n")
+                break
         return text.rstrip().removesuffix(_QUOTES).strip("\n")
 
     def remember(self, text: str) -> None:
@@ -70,9 +82,20 @@ class Lines:
 
 @contextmanager
 def unechoed(fd: int | None) -> Iterator[None]:
-    """What is typed meanwhile is kept for later and not shown: it would stand in the midst of the answer."""
-    with _changed(fd, _without_echo) if fd is not None and os.isatty(fd) else nullcontext():
+    """
+    What is typed meanwhile is kept for later and not shown: it would stand in the midst of the answer. What is pasted
+    comes between marks, so that it will be one text.
+    """
+    if fd is None or not os.isatty(fd):
         yield
+        return
+    marks = os.environ.get("TERM", "dumb") != "dumb"
+    with _changed(fd, _without_echo):
+        os.write(1, _MARKS_ON if marks else b"")
+        try:
+            yield
+        finally:
+            os.write(1, _MARKS_OFF if marks else b"")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ EXPORT_VERSION = 1  # of the document of `sessions export`; see docs/conversatio
 
 def run(world: World, *, as_json: bool) -> None:
     """List them, the one that was used last first."""
-    with Sessions(place(world.env)) as sessions:
+    with Sessions(place(world.env), world.note) as sessions:
         listed = sessions.list()
     if as_json:
         world.print(json_text([each._asdict() for each in listed]) + "\n")
@@ -62,7 +62,7 @@ def export(name: str, world: World, *, form: str) -> None:
 
 def delete(names: Sequence[str], world: World) -> None:
     """Delete them. Nothing is deleted where one of them does not exist."""
-    with Sessions(place(world.env)) as sessions:
+    with Sessions(place(world.env), world.note) as sessions:
         for name in names:
             _must_exist(name, sessions)
         for name in names:
@@ -71,7 +71,7 @@ def delete(names: Sequence[str], world: World) -> None:
 
 
 def _read(name: str, world: World) -> tuple[Turn, ...]:
-    with Sessions(place(world.env)) as sessions:
+    with Sessions(place(world.env), world.note) as sessions:
         _must_exist(name, sessions)
         return sessions.read(name)
 
