@@ -42,11 +42,17 @@ def care(*, patiently: bool = False) -> None:
     """
     for number in _SIGNALS:
         handler = signal.getsignal(number)
-        if patiently and number == SIGINT and handler in (signal.SIG_DFL, _interrupt, _nothing):
+        if patiently and number == SIGINT and handler in (*_OURS, signal.SIG_DFL):
             signal.signal(number, _interrupt_once)
         elif handler is signal.SIG_DFL:
             signal.signal(number, _interrupt)
     sys.unraisablehook = _unraisable
+
+
+def calm() -> None:
+    """Ctrl-C does nothing, until we care again."""
+    if signal.getsignal(SIGINT) in (*_OURS, signal.SIG_DFL):
+        signal.signal(SIGINT, _nothing)
 
 
 @contextmanager
@@ -104,6 +110,9 @@ def _interrupt_once(number: int, frame: FrameType | None) -> None:
 
 def _nothing(number: int, frame: FrameType | None) -> None:
     pass
+
+
+_OURS = (_interrupt, _interrupt_once, _nothing)
 
 
 def _raise(number: int) -> None:

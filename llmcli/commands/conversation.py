@@ -67,11 +67,13 @@ def run(talk: Talk, start: Start, world: World) -> None:
     lines = Lines(_prompt(world), conversation.completions)
     for turn in start.turns:
         lines.remember(_asked(turn))
-    signals.care(patiently=True)
     conversation.greet()
     while not conversation.ended:
         try:
             text = lines.read()
+            if text.strip():
+                lines.remember(text)
+                conversation.take(text)
         except EOFError:
             world.write_stderr("\n")
             return
@@ -80,10 +82,6 @@ def run(talk: Talk, start: Start, world: World) -> None:
         except signals.Interrupted as exc:
             _only_ctrl_c(exc)
             world.write_stderr("\n")
-        else:
-            if text.strip():
-                lines.remember(text)
-                conversation.take(text)
 
 
 def _prompt(world: World) -> str:
@@ -92,10 +90,9 @@ def _prompt(world: World) -> str:
 
 
 def _only_ctrl_c(signal: signals.Interrupted) -> None:
-    """Go on after Ctrl-C; anything else ends the process."""
+    """Go on after Ctrl-C, of which there may be more until the next line is read; anything else ends the process."""
     if signal.number != signals.SIGINT:
         raise signal
-    signals.care(patiently=True)
 
 
 def _asked(turn: Turn) -> str:
@@ -131,6 +128,7 @@ class Conversation:
         """What somebody typed: a command or a question. What is wrong with it is said."""
         command = text.strip()
         try:
+            signals.care(patiently=True)
             text = as_text(text)
             if command.startswith("/") and not command.startswith("//"):
                 self._obey(command)
@@ -138,9 +136,6 @@ class Conversation:
                 self._ask(text.strip().removeprefix("/") if command.startswith("//") else text)
         except LlmError as exc:
             self._tell(exc)
-        except signals.Interrupted as exc:
-            _only_ctrl_c(exc)
-            self._world.write_stderr("\n")
 
     def completions(self, before: str) -> list[str]:
         """What the last word of a line may become."""

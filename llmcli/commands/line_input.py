@@ -68,10 +68,13 @@ class Lines:
 
     def _line(self, prompt: str) -> str:
         """Python edits lines only where its own stdin and stdout are the terminal; ours are others."""
-        signals.care()
+        gnu = _is_gnu(self._readline)
+        if gnu:
+            signals.calm()  # Ctrl-C will be a key
+        signals.care(patiently=not gnu)
         others, (sys.stdin, sys.stdout) = (sys.stdin, sys.stdout), (sys.__stdin__, sys.__stdout__)
         try:
-            with _changed(0, _without_ctrl_c) if _is_gnu(self._readline) else nullcontext():
+            with _changed(0, _without_ctrl_c) if gnu else nullcontext():
                 line = input(prompt)
         finally:
             sys.stdin, sys.stdout = others
