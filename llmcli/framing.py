@@ -56,7 +56,12 @@ def _finite(text: str) -> float:
     return number
 
 
-_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+def json_decoder(*, strict: bool = True) -> json.JSONDecoder:
+    """A decoder of JSON as the standard has it: no NaN, no infinity. Unless `strict`, texts may hold raw newlines."""
+    return json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, strict=strict)
+
+
+_decoder = json_decoder()
 _decode, _raw_decode = _decoder.decode, _decoder.raw_decode
 
 

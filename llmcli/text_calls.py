@@ -1,27 +1,30 @@
 """
 Text in which a model calls tools, in the forms that models were trained on or are asked for -> the calls. Layer 2:
-values in, values out; knows types only.
+values in, values out; knows types and framing.
 
-Braces are never counted by a regular expression: a JSON body is read by a decoder, which knows what a string is.
+Braces are never counted by a regular expression: a JSON body is read by a decoder, which knows what a string is. What
+stands in a fence of code, in a thought or behind a backtick is quoted, and a marker that no call follows is prose.
 """
 
 import ast
 import json
 import re
 from collections.abc import Callable, Iterator
-from json import JSONDecoder
 from typing import Any, NamedTuple
 
+from llmcli.framing import json_decoder
 from llmcli.types import Tool
 
 MOST_CALLS = 32  # of one answer; the rest is noise
 _MOST_MARKERS = 2 * MOST_CALLS  # that are looked at; nobody may make us read a long text again and again
+_MOST_END_TOKENS = 4
 _LONGEST = 256 * 1024  # characters of one call that are read leniently
 _NAMES = ("name", "tool", "function", "action")
-_ARGUMENTS = ("arguments", "parameters", "args", "input", "action_input")
+_ARGUMENTS = ("arguments", "parameters", "params", "args", "input", "action_input")
+_BESIDE = {"id", "type", "index"}  # what else an object may hold that is a call
 _PREFIXES = ("functions.", "default_api:", "default_api.")
-_DECODER = JSONDecoder()
-_LENIENT = JSONDecoder(strict=False)
+_DECODER = json_decoder()
+_LENIENT = json_decoder(strict=False)
 _CLOSERS = {"{": "}", "[": "]"}
 _NOTHING = object()
 
@@ -76,21 +79,31 @@ def _begins(text: str, name: str) -> bool:
     return text.startswith(call) or call.startswith(text)
 
 
-def whole_message(text: str, form: Form) -> list[Found]:
+def whole_message(text: str, form: Form, *, complete: bool) -> list[Found]:
     """
     The calls of a message that is nothing else: JSON with a name and arguments, or Python's own calls. There is no
-    marker, so each must name a tool that there is.
+    marker, so each must name a tool that there is. `complete` is that of `calls_in`.
     """
-    bare = re.sub(r"^```\w*\s*\n|\n?```$", "", text.strip()).strip()
-    found = _of_documents(bare, form) or _pythonic(bare, form)
+    bare = re.sub(r"^```\w*\s*\n|\n?```$", "", _without_end_tokens(text.strip())).strip()
+    found = _of_documents(bare, form, complete=complete) or _pythonic(bare, form)
     return found[:MOST_CALLS] if all(form.offers(each.name) for each in found) else []
 
 
-def _of_documents(text: str, form: Form) -> list[Found]:
+def _without_end_tokens(text: str) -> str:
+    """The text without the special tokens at its end, such as `<|eom_id|>`, which some servers hand on."""
+    for _ in range(_MOST_END_TOKENS):
+        at = text.rfind("<")
+        if at < 0 or not re.fullmatch(r"<\|\w+\|>|</s>", text[at:]):
+            break
+        text = text[:at].rstrip()
+    return text
+
+
+def _of_documents(text: str, form: Form, *, complete: bool) -> list[Found]:
     """The calls of JSON documents, perhaps with semicolons between; nothing if anything else is in the text."""
     at, found = 0, list[Found]()
     while at < len(text) and len(found) < MOST_CALLS:
-        body = _json_from(text, at, complete=False)
+        body = _json_from(text, at, complete=complete)
         documents = body.value if isinstance(body.value, list) else [body.value]
         if not documents or not all(_has_arguments(each) for each in documents):
             return []
@@ -107,70 +120,168 @@ def _has_arguments(document: Any) -> bool:
     return not {*_ARGUMENTS}.isdisjoint(inner if isinstance(inner, dict) else document)
 
 
-def calls_in(text: str, form: Form, *, complete: bool) -> list[Found]:
+def calls_in(text: str, form: Form, *, complete: bool) -> tuple[str, list[Found]]:
     """
-    The calls of a text that begins with a marker, up to what looks like a result, which the model has made up.
-    `complete` says that it came to an end, so that a bracket which is missing there is only that.
+    What stands before the first call in a text that begins with a marker, and the calls, up to what looks like a
+    result, which the model has made up. `complete` says that the text came to an end, so that a bracket which is
+    missing there is only that.
     """
     found: list[Found] = []
-    at = 0
+    at, begins = 0, len(text)
     for _ in range(_MOST_MARKERS):
-        marker = _MARKER.search(text, at)
-        if not marker or _INVENTED.search(text, at, marker.start()):
+        marker = _next_marker(text, at, form, amid_calls=bool(found))
+        if marker is None:
             break
-        kind, at = marker.lastgroup or "", marker.end()
-        if kind != "react" or form.style == "text-react":
-            calls, at = _READERS[kind](text, marker, form, complete)
-            found += calls
-    return found[:MOST_CALLS]
+        calls, at = _READERS[marker.lastgroup or ""](text, marker, form, complete)
+        if calls and not found:
+            begins = marker.start()
+        found += calls
+    return text[:begins], found[:MOST_CALLS]
+
+
+# --- what is quoted -------------------------------------------------------------------------------
+
+_LINE = r"(?:^|(?<=\n)|(?<=</think>))"  # where a line begins; a thought may end in the middle of one
+_FENCED = r"[ \t]*(?:(?:>|(?:[-*+]|\d{1,9}[.)])[ \t])[ \t]*)*(?:`{3,}|~{3,})"  # in a list or a quotation, too
+_FENCE = re.compile(_FENCED)
+_THOUGHT_ENDS = re.compile(r"(?<!`)</think>")
+
+
+def is_code(line: str, at: int = 0) -> bool:
+    """Whether a line begins as code in a fence does, be it in a list or a quotation. No call stands in such a line."""
+    return _FENCE.match(line, at) is not None
+
+
+def fence_of(line: str, at: int = 0) -> str:
+    """The fence that a line opens, if it opens one: not if it closes it itself."""
+    found = _FENCE.match(line, at)
+    fence = found[0].lstrip(" \t>-*+.)0123456789") if found else ""
+    return "" if found and fence[0] == "`" and "`" in line[found.end() :] else fence
+
+
+def closes(line: str, fence: str) -> bool:
+    """Whether a line closes a fence."""
+    inside = line.lstrip("> \t").rstrip()
+    return inside.startswith(fence) and not inside.strip(fence[0])
+
+
+def _next_marker(text: str, at: int, form: Form, *, amid_calls: bool) -> re.Match[str] | None:
+    """The next marker that is one: neither quoted nor prose. Behind a call none comes after a result."""
+    while found := _NEXT.search(text, at):
+        if found.lastgroup == "fence":
+            at = _behind_code(text, found.start(), found.end())
+        elif found.lastgroup == "thought":
+            ends = _THOUGHT_ENDS.search(text, found.end())
+            at = ends.end() if ends else len(text)
+        elif found.lastgroup == "invented":
+            if amid_calls:
+                return None
+            at = found.end()
+        elif is_prose(found) or found.lastgroup == ("plain" if form.style == "text-react" else "react"):
+            at = found.end()
+        else:
+            return found
+    return None
+
+
+def _behind_code(text: str, start: int, at: int) -> int:
+    """Where the code ends that begins with a fence at `start`; `at` is behind the fence."""
+    line, at = _line_at(text, start, at)
+    fence = fence_of(line)
+    while fence and at < len(text):
+        line, at = _line_at(text, at, at)
+        if closes(line, fence):
+            break
+    return at
+
+
+def _line_at(text: str, start: int, at: int) -> tuple[str, int]:
+    """The text from `start` to the end of the line that `at` is in, and where the next line begins."""
+    end = text.find("\n", at) + 1 or len(text)
+    return text[start:end], end
+
+
+def marker_at(line: str, at: int) -> re.Match[str] | None:
+    """The marker that begins at a place, if a whole one does."""
+    return _MARKER.match(line, at)
+
+
+def is_prose(marker: re.Match[str]) -> bool:
+    """Whether what follows a marker on its line cannot be a call: `TOOL_CALL: is what it writes` is an explanation."""
+    return not _FOLLOWING[marker.lastgroup or ""].match(marker.string, marker.end())
 
 
 # --- the forms ------------------------------------------------------------------------------------
 
 _Read = tuple[list[Found], int]
+_WORD = r"(?:tool[ _])?(?:arguments?|parameters?|params|args|(?:action[ _])?input)"
+_LABEL = (  # what stands before arguments, however it is decorated; without a colon only where JSON follows
+    rf"(?:[-*+>][ \t]+)?(?P<around>[*_`\"']*){_WORD}"
+    r"(?:(?P=around)[ \t]*[:=]|[ \t]*[:=](?:[ \t]*(?P=around))?|(?P=around)(?=\s*(?:```\w*\s*)?[{\[]))"
+)
+_INTRODUCED = rf"\s*(?:[^\n:{{}}]{{1,60}}\b{_WORD}\b[^\n:{{}}]{{0,60}}:[ \t]*\n\s*)?"  # `Here are the arguments:`
+_OBJECT = r"(?:```\w*\s*)?\{"
+_GIVEN = re.compile(rf"{_INTRODUCED}(?:{_LABEL}[ \t]*|(?={_OBJECT}))", re.IGNORECASE)
+_BARE = re.compile(rf"\s*{_OBJECT}")
+_NAMED = re.compile(
+    r"[ \t]*[*`'\"]*(?P<name>[\w.:-]{1,64})(?:\(\))?[*`'\"]*,?[ \t]*"
+    rf"(?=\r?\n|\Z|(?:```\w*\s*)?\{{|{_LABEL})",
+    re.IGNORECASE,
+)
+_OVER = r"\s*(?:\Z|</?(?:tool_call|tool_response|think|s)>|<function=|<\||\[/?TOOL_|\**(?:TOOL_CALL|TOOL_RESULT{})\**:)"
+_PLAIN_OVER = re.compile(_OVER.format("|Observation"))
+_REACT_OVER = re.compile(_OVER.format("|Observation|Action|Thought|Final Answer"))
 
 
 def _plain(text: str, marker: re.Match[str], form: Form, complete: bool) -> _Read:
     """`TOOL_CALL: name`, and below it `ARGUMENTS: {...}`."""
-    name, at = _name_at(text, marker.end())
-    if not name:
-        body = _json_from(text, at, complete=complete)
-        return _of_json(body.value, form), max(body.end, at)
-    if not _PLAIN_NAME.fullmatch(name):
-        return [], at
-    given = re.compile(r"\s*[*_]*ARGUMENTS[*_]*:[*_]*", re.IGNORECASE).match(text, at)
-    if not given and not re.compile(r"\s*(?:```\w*\s*)?\{").match(text, at):
+    named = _NAMED.match(text, marker.end())
+    if not named:
+        body = _json_from(text, marker.end(), complete=complete)
+        return _of_json(body.value, form), body.end
+    name, at = _clean(named["name"]), named.end()
+    if given := _GIVEN.match(text, at):
+        return _with_json(name, text, given.end(), form, complete=complete)
+    return _without_arguments(name, text, at, _PLAIN_OVER)
+
+
+def _without_arguments(name: str, text: str, at: int, over: re.Pattern[str]) -> _Read:
+    """
+    A call behind whose name the text is `over`. If something else follows, it may be meant for arguments, and so the
+    call is not valid: the tool must not run with its defaults instead.
+    """
+    if over.match(text, at):
         return [Found(name, "{}")], at
-    return _with_json(name, text, given.end() if given else at, form, complete=complete)
-
-
-def _name_at(text: str, at: int) -> tuple[str, int]:
-    """The name that stands on the rest of a line, up to a brace, and where it ends."""
-    found = re.compile(r"[^\n{]*").match(text, at)
-    return (_clean(found[0]), found.end()) if found else ("", at)
+    return [Found(name, text[at:].lstrip().partition("\n")[0].strip(), valid=False)], at
 
 
 def _react(text: str, marker: re.Match[str], form: Form, complete: bool) -> _Read:
     """`Action: name`, and below it `Action Input:` with JSON or plain text."""
-    name, at = _name_at(text, marker.end())
-    if not _PLAIN_NAME.fullmatch(name):
-        return [], at
-    given = re.compile(r"\s*Action Input:[ \t]*").match(text, at)
+    named = _NAMED.match(text, marker.end())
+    if not named:
+        return [], marker.end()
+    name, at = _clean(named["name"]), named.end()
+    given = _GIVEN.match(text, at)
+    at = given.end() if given else at
+    if re.compile(r"\s*(?:```\w*\s*)?[\[{\"]").match(text, at):
+        return _with_json(name, text, at, form, complete=complete)
     if not given:
-        return [Found(name, "{}")], at
-    if re.compile(r"\s*(?:```\w*\s*)?[\[{\"]").match(text, given.end()):
-        return _with_json(name, text, given.end(), form, complete=complete)
-    ends = re.compile(r"\n(?:Observation|Thought|Action|Final Answer):|\Z").search(text, given.end())
+        return _without_arguments(name, text, at, _REACT_OVER)
+    ends = re.compile(r"\n[ \t*]*(?:Observation|Thought|Action|Final Answer)\**:|\Z").search(text, at)
     end = ends.start() if ends else len(text)
-    return [_call(name, text[given.end() : end].strip(), form)], end
+    return [_call(name, text[at:end].strip(), form)], end
 
 
 def _hermes(text: str, marker: re.Match[str], form: Form, complete: bool) -> _Read:
-    """`<tool_call>{"name": ..., "arguments": ...}</tool_call>`."""
+    """`<tool_call>{"name": ..., "arguments": ...}</tool_call>`, or with a `<function=name>` inside."""
+    if inside := re.compile(rf"\s*{_FUNCTION}").match(text, marker.end()):
+        return _function(text, inside, form, complete)
     body = _json_from(text, marker.end(), complete=complete)
     if body.value is _NOTHING:
         name = re.compile(r'\s*(?:\{\s*)?"?name"?\s*:\s*"([^"\n]+)"').match(text, marker.end())
-        return ([Found(_clean(name[1]), text[marker.end() : body.end].strip(), valid=False)] if name else []), body.end
+        if not name:  # where code begins in what cannot be read, it is still looked for
+            return [], marker.end() if "```" in text[marker.end() : body.end] else body.end
+        return [Found(_clean(name[1]), text[marker.end() : body.end].strip(), valid=False)], body.end
     closing = re.compile(r"\s*(?:```)?\s*</tool_call>").match(text, body.end)
     return _of_json(body.value, form), closing.end() if closing else body.end
 
@@ -200,11 +311,14 @@ def _llama(text: str, marker: re.Match[str], form: Form, complete: bool) -> _Rea
 
 def _function(text: str, marker: re.Match[str], form: Form, complete: bool) -> _Read:
     """`<function=name>{...}</function>`, or with a `<parameter=name>` for each argument."""
-    name = _clean(marker[0].removeprefix("<function=").removesuffix(">"))
+    name = _clean(marker[0].strip().removeprefix("<function=").removesuffix(">"))
     ends = re.compile(r"</function>|\Z").search(text, marker.end())
     end = ends.end() if ends else len(text)
     whole = text[marker.end() : text.rfind("</parameter>", marker.end(), end) + len("</parameter>")]
-    given = re.findall(r"<parameter=([^>\n]{1,100})>\n?(.*?)\n?</parameter>", whole, re.DOTALL)
+    pattern = re.compile(r"<parameter=([^>\n]{1,100})>\n?(.*?)\n?</parameter>", re.DOTALL)
+    given = pattern.findall(whole)
+    if given and "<parameter=" in pattern.sub("", text[marker.end() : end]):
+        return [Found(name, text[marker.end() : end].strip(), valid=False)], end
     if given:
         return [Found(name, json.dumps({key.strip(): _value(said) for key, said in given}, ensure_ascii=False))], end
     if not text[marker.end() : end].replace("</function>", "").strip():
@@ -220,12 +334,26 @@ _READERS: dict[str, Callable[[str, re.Match[str], Form, bool], _Read]] = {
     "llama": _llama,
     "function": _function,
 }
-_MARKER = re.compile(
-    r"(?P<plain>(?:^|(?<=\n))[ \t*]*TOOL_CALL:\**)|(?P<react>(?:^|(?<=\n))[ \t*]*Action:\**)|(?P<hermes><tool_call>)"
-    r"|(?P<mistral>\[TOOL_CALLS\])|(?P<llama><\|python_tag\|>)|(?P<function><function=[^>\n]{1,100}>)"
+_FUNCTION = r"<function=[^>\n]{1,100}>"
+_MARKERS = (
+    rf"(?P<plain>{_LINE}[ \t*]*TOOL_CALL\**:\**)|(?P<react>{_LINE}[ \t*]*Action\**:\**)|(?P<hermes>(?<!`)<tool_call>)"
+    r"|(?P<mistral>(?<!`)\[TOOL_CALLS\])|(?P<llama>(?<!`)<\|python_tag\|>)"
+    rf"|(?P<function>(?<!`){_FUNCTION})"
 )
-_INVENTED = re.compile(r"(?:^|\n)[ \t*]*(?:TOOL_RESULT|Observation):|<tool_response>|\[TOOL_RESULTS\]")
-_PLAIN_NAME = re.compile(r"[\w.:-]{1,64}")  # anything else behind a marker is prose
+_MARKER = re.compile(_MARKERS)
+_NEXT = re.compile(
+    rf"(?P<fence>{_LINE}{_FENCED})|(?P<thought>(?<!`)<think>)"
+    rf"|(?P<invented>{_LINE}[ \t*]*(?:TOOL_RESULT|Observation)\**:|(?<!`)(?:<tool_response>|\[TOOL_RESULTS\]))"
+    rf"|{_MARKERS}"
+)
+_FOLLOWING = {
+    "plain": re.compile(rf"{_NAMED.pattern}|[ \t]*(?:\r?\n|\Z|```|\{{)", re.IGNORECASE),
+    "react": _NAMED,
+    "hermes": re.compile(r"[ \t]*(?:\r?\n|\Z|```|[{\[\"<]|name\b)"),
+    "mistral": re.compile(r"[ \t]*(?:\r?\n|\Z|```|[{\[]|[\w.:-]+\[)"),
+    "llama": re.compile(r"[ \t;]*(?:\r?\n|\Z|```|[{\[]|[\w.]+\()"),
+    "function": re.compile(r"[ \t]*(?:\r?\n|\Z|```|[{\[\"<])"),
+}
 
 
 def _pythonic(text: str, form: Form) -> list[Found]:
@@ -239,7 +367,7 @@ def _pythonic(text: str, form: Form) -> list[Found]:
                 return []
             arguments = {str(each.arg): ast.literal_eval(each.value) for each in node.keywords}
             name = ast.unparse(node.func).removesuffix(".call")
-            calls.append(Found(_clean(name), json.dumps(arguments, ensure_ascii=False)))
+            calls.append(Found(_clean(name), json.dumps(arguments, ensure_ascii=False, allow_nan=False)))
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         return []
     return calls
@@ -256,10 +384,13 @@ def _of_json(value: Any, form: Form) -> list[Found]:
         return []
     if isinstance(value.get("function"), dict):
         value = {"id": value.get("id"), **value["function"]}
-    name = next((value[key] for key in _NAMES if isinstance(value.get(key), str)), "")
+    called = next((key for key in _NAMES if isinstance(value.get(key), str)), "")
+    name = value[called] if called else ""
     if not _clean(name):
         return []
     given = next((value[key] for key in _ARGUMENTS if key in value), None)
+    if given is None and value.keys() - {called, *_ARGUMENTS} - _BESIDE:  # which may be the arguments
+        return [Found(_clean(name), json.dumps(value, ensure_ascii=False), valid=False)]
     call_id = value.get("id")
     return [_call(_clean(name), given, form)._replace(id=call_id if isinstance(call_id, str) else "")]
 
@@ -269,11 +400,9 @@ def _with_json(name: str, text: str, at: int, form: Form, *, complete: bool) -> 
     body = _json_from(text, at, complete=complete)
     if body.value is not _NOTHING:
         return [_call(name, body.value, form)], body.end
-    rest = text[at:].lstrip()
-    if not rest or _MARKER.match(rest):
-        return [Found(name, "{}")], at
-    end = body.end if rest[0] in _CLOSERS else len(text) - len(rest) + len(rest.partition("\n")[0])
-    return [Found(name, text[at:end].strip(), valid=False)], end
+    if not _BARE.match(text, at) and not re.compile(r"\s*\[(?!/?TOOL_)").match(text, at):
+        return _without_arguments(name, text, at, _REACT_OVER if form.style == "text-react" else _PLAIN_OVER)
+    return [Found(name, text[at : body.end].strip(), valid=False)], body.end
 
 
 def _call(name: str, given: Any, form: Form) -> Found:
@@ -301,7 +430,7 @@ def _clean(name: str) -> str:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        return _DECODER.decode(text)
     except (ValueError, RecursionError):
         return text
 
@@ -321,11 +450,11 @@ def _json_from(text: str, at: int, *, complete: bool) -> _Body:
     start = re.compile(r"\s*(?:```\w*\s*)?").match(text, at)
     at = start.end() if start else at
     try:
-        value, end = _DECODER.raw_decode(text, at)
+        body = _Body(*_DECODER.raw_decode(text, at))
     except (ValueError, RecursionError):
-        return _leniently(text, at, complete=complete)
-    fence = re.compile(r"\s*```").match(text, end) if start and "```" in start[0] else None
-    return _Body(value, fence.end() if fence else end)
+        body = _leniently(text, at, complete=complete)
+    fence = re.compile(r"\s*```").match(text, body.end) if start and "```" in start[0] else None
+    return body._replace(end=fence.end()) if fence else body
 
 
 def _leniently(text: str, at: int, *, complete: bool) -> _Body:

@@ -14,7 +14,7 @@ from contextlib import closing
 from typing import NamedTuple
 
 from llmcli.providers.tool_calls import new_call_id
-from llmcli.text_calls import Form, Found, calls_in, whole_message
+from llmcli.text_calls import Form, Found, calls_in, closes, fence_of, is_code, is_prose, marker_at, whole_message
 from llmcli.types import (
     ChatRequest,
     Event,
@@ -95,7 +95,15 @@ _HEAD = 4096  # characters of a message that tell whether all of it may be a cal
 _LONG = 1024  # characters of a line that need not be looked at again
 _MOST_STOPS = 4  # what the services take
 _MARKERS = ("<tool_call>", "[TOOL_CALLS]", "<|python_tag|>", "<function=")  # of models that were trained on them
-_LINE_STARTS = {"text": ("TOOL_CALL:",), "text-hermes": ("TOOL_CALL:",), "text-react": ("Action:", "Final Answer:")}
+_LINE_STARTS = {
+    "text": ("TOOL_CALL:", "TOOL_CALL**:"),
+    "text-hermes": ("TOOL_CALL:", "TOOL_CALL**:"),
+    "text-react": ("Action:", "Action**:", "Final Answer:", "Final Answer**:"),
+}
+_THINK, _THOUGHT = "<think>", "</think>"
+# Behind a backtick they are quoted. In a thought only its end means anything.
+_ANYWHERE = re.compile(rf"(?<!`)(?:{'|'.join(map(re.escape, (_THINK, *_MARKERS)))})")
+_IN_A_THOUGHT = re.compile(rf"(?<!`){_THOUGHT}")
 _IN_RESULTS = (
     *_MARKERS, "</tool_call>", "<tool_response>", "</tool_response>", "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[ARGS]",
     "TOOL_CALL:", "ARGUMENTS:", "TOOL_RESULT:", "Action:", "Action Input:", "Observation:", "Final Answer:", "<|",
@@ -224,7 +232,7 @@ class _Hearing:
         self._form = form
         self._starts = _LINE_STARTS[form.style]
         self._line = ""  # or, of a long one, what was not handed on
-        self._amid = False  # the beginning of the line is gone
+        self._start = 0  # in the line: where what begins a line may stand, which is also behind a thought; -1: nowhere
         self._shown = 0
         self._fence = ""
         self._thinking = False  # between the tags of a model that thinks in its text
@@ -233,6 +241,7 @@ class _Hearing:
         self._whole: list[str] | None = []
         self._thoughts: list[str] | None = [] if form.style == "text-react" else None  # until an action or the answer
         self._calls: list[str] | None = None  # from the first marker on
+        self._all_known = False  # which the calls are; all that is looked at now comes before them
         self._behind_the_marker = False  # of ReAct's answer, which no blank belongs to
         self._events: list[Event] = []
 
@@ -256,18 +265,20 @@ class _Hearing:
         """The text has ended: the events of what was held back, and the calls."""
         if self._whole is not None:
             text, self._whole = "".join(self._whole), None
-            if found := whole_message(text, self._form):
+            if found := whole_message(text, self._form, complete=complete):
                 return [], found
             self._take(text)
-        if self._calls is None:
-            self._say(self._line[self._shown :])
-            self._say_all(*(self._thoughts or ()), *self._blanks)
-        elif found := calls_in("".join(self._calls), self._form, complete=complete):
+        self._look(ended=True)
+        before, found = calls_in("".join(self._calls or ()), self._form, complete=complete)
+        if self._calls is not None:
+            self._calls, self._all_known, self._start = None, True, -1
+            self._take(before)
+            self._look(ended=True)
+        if found:
             self._think()
-            return self._handed(), found
         else:
-            self._say_all(*(self._thoughts or ()), *self._blanks, *self._calls)
-        return self._handed(), []
+            self._say_all(*(self._thoughts or ()), *self._blanks)
+        return self._handed(), found
 
     def _handed(self) -> list[Event]:
         events, self._events = self._events, []
@@ -297,7 +308,7 @@ class _Hearing:
     def _think(self) -> None:
         """What came before an action or the answer was a thought."""
         thoughts, self._thoughts = "".join(self._thoughts or ()), None
-        if thoughts := thoughts.strip().removeprefix("Thought:").strip():
+        if thoughts := re.sub(r"\A\**Thought\**:\**", "", thoughts.strip()).strip():
             self._events += [ThinkingDelta(thoughts), ThinkingEnd()]
 
     # --- lines ---
@@ -310,15 +321,19 @@ class _Hearing:
             if self._calls is not None:
                 self._calls.append("\n".join([*whole[at + 1 :], last]))
                 return
-            self._line, self._shown, self._amid = "", 0, False
+            self._line, self._shown, self._start = "", 0, 0
         self._line += last
         self._look(ended=False)
-        if self._shown > _LONG and not self._line.lstrip(" ").startswith(("`", "~")):
-            self._line, self._shown, self._amid = self._line[self._shown :], 0, True
+        if self._shown > _LONG and not (self._start >= 0 and is_code(self._line, self._start)):
+            gone = self._shown - len(_THOUGHT)  # what stands before a marker is looked at
+            self._line, self._shown, self._start = self._line[gone:], len(_THOUGHT), max(self._start - gone, -1)
 
     def _look(self, *, ended: bool) -> None:
-        """Hand on what of the current line is no call. A marker in it turns all that follows into calls."""
-        if self._fence or (ended and self._fence_of_line()):
+        """
+        Hand on what of the current line is no call. A marker in it turns all that follows into calls, unless the whole
+        line shows that it is prose.
+        """
+        if self._fence or self._in_code():
             if ended:
                 self._fence = self._fence_after_line()
             self._say_up_to(len(self._line))
@@ -329,17 +344,36 @@ class _Hearing:
             if not marker:
                 self._say_up_to(len(self._line) - (0 if ended else self._held_back(at)))
                 return
-            if marker in ("<think>", "</think>"):
-                self._thinking = marker == "<think>"
-            elif marker == "Final Answer:":
+            if marker == _THINK:
+                self._thinking = True
+            elif marker == _THOUGHT:
+                self._thinking, self._start = False, end
+                if self._in_code():
+                    self._look(ended=ended)
+                    return
+            elif marker.startswith("Final Answer"):
+                closing = "*" * (self._line.count("*", place, end) - marker.count("*"))
+                behind = self._line[end : end + len(closing)]
+                if behind != closing and closing.startswith(behind) and not ended:
+                    return
+                self._say_up_to(place)
                 self._think()
                 self._behind_the_marker = True
-                self._shown = end
-            else:
+                end = self._shown = end + (len(closing) if behind == closing else 0)
+            elif self._all_known:
+                pass
+            elif not ended and len(self._line) - place <= _LONG:
+                self._say_up_to(place)
+                return
+            elif not ended or ((found := marker_at(self._line, place)) and not is_prose(found)):
                 self._say_up_to(place)
                 self._calls, self._line, self._shown = [self._line[place:]], "", 0
                 return
             at = end
+
+    def _in_code(self) -> bool:
+        """Whether the current line begins as code does, so that no call is in it."""
+        return self._start >= 0 and not self._thinking and is_code(self._line, self._start)
 
     def _say_up_to(self, end: int) -> None:
         if end > self._shown:
@@ -348,35 +382,24 @@ class _Hearing:
 
     def _first_marker(self, at: int) -> tuple[int, str, int]:
         """Where the first marker of the current line begins, which it is, and where it ends."""
-        found = [
-            (place, each, place + len(each)) for each in self._markers() if (place := self._line.find(each, at)) >= 0
-        ]
-        start = len(self._line) - len(self._line.lstrip(_DECORATION))
-        if not (self._thinking or at or self._amid):
-            found += [(0, each, start + len(each)) for each in self._starts if self._line.startswith(each, start)]
+        anywhere = (_IN_A_THOUGHT if self._thinking else _ANYWHERE).search(self._line, at)
+        found = [(anywhere.start(), anywhere[0], anywhere.end())] if anywhere else []
+        if at == self._start and not self._thinking:
+            start = len(self._line) - len(self._line[at:].lstrip(_DECORATION))
+            found += [(at, each, start + len(each)) for each in self._starts if self._line.startswith(each, start)]
         return min(found, default=(-1, "", -1))
-
-    def _markers(self) -> tuple[str, ...]:
-        """Those that may stand anywhere. In a thought only its end is one."""
-        return ("</think>",) if self._thinking else ("<think>", *_MARKERS)
 
     def _held_back(self, at: int) -> int:
         """How many characters at the end of the line may become a marker."""
-        start = self._line.lstrip(_DECORATION)
-        if not (self._thinking or self._shown or self._amid) and any(each.startswith(start) for each in self._starts):
-            return len(self._line)
-        rest, markers = self._line[at:], self._markers()
+        start = self._line[at:].lstrip(_DECORATION)
+        if at == self._start and not self._thinking and any(each.startswith(start) for each in self._starts):
+            return len(self._line) - at
+        rest, markers = self._line[at:], (_THOUGHT,) if self._thinking else (_THINK, *_MARKERS)
         ends = (rest[-count:] for count in range(min(max(map(len, markers)) - 1, len(rest)), 0, -1))
         return next((len(end) for end in ends if any(each.startswith(end) for each in markers)), 0)
-
-    def _fence_of_line(self) -> str:
-        """The fence that the current line opens, if it opens one."""
-        found = None if self._thinking or self._amid else re.match(r" *(`{3,}(?=[^`]*$)|~{3,})", self._line)
-        return found[1] if found else ""
 
     def _fence_after_line(self) -> str:
         """The fence that is open after the current line."""
         if not self._fence:
-            return self._fence_of_line()
-        line = "" if self._amid else self._line.strip()
-        return "" if line.startswith(self._fence) and not line.strip(self._fence[0]) else self._fence
+            return fence_of(self._line, self._start)
+        return "" if self._start == 0 and closes(self._line, self._fence) else self._fence

@@ -93,6 +93,19 @@ FORMS = {
     ),
     "plain, with null": ("TOOL_CALL: now\nARGUMENTS: null", [("now", {})]),
     "plain, as an object": ('TOOL_CALL: {"name": "add", "arguments": {"a": 1, "b": 2}}', [SUM]),
+    "plain, with the word in another way": ('TOOL_CALL: add\nPARAMETERS: {"a": 1, "b": 2}', [SUM]),
+    "plain, with a shorter word": ('TOOL_CALL: add\nargs: {"a": 1, "b": 2}', [SUM]),
+    "plain, without a colon": ('TOOL_CALL: add\nARGUMENTS {"a": 1, "b": 2}', [SUM]),
+    "plain, in a list": ('TOOL_CALL: add\n- ARGUMENTS: {"a": 1, "b": 2}', [SUM]),
+    "plain, with the word as code": ('TOOL_CALL: add\n`ARGUMENTS`: {"a": 1, "b": 2}', [SUM]),
+    "plain, with the word in bold": ('**TOOL_CALL**: add\n**ARGUMENTS**: {"a": 1, "b": 2}', [SUM]),
+    "plain, introduced": ('TOOL_CALL: add\nHere are the arguments:\nARGUMENTS: {"a": 1, "b": 2}', [SUM]),
+    "plain, introduced without the word": ('TOOL_CALL: add\nThe arguments are:\n```json\n{"a": 1, "b": 2}\n```', [SUM]),
+    "plain, with the word on the same line": ('TOOL_CALL: add ARGUMENTS: {"a": 1, "b": 2}', [SUM]),
+    "plain, with a slip in a fence": (
+        'TOOL_CALL: add\nARGUMENTS:\n```json\n{"a": 1, "b": 2,}\n```\nTOOL_CALL: now\nARGUMENTS: {}',
+        [SUM, ("now", {})],
+    ),
     "plain, on one line": ('TOOL_CALL: add {"a": 1, "b": 2}', [SUM]),
     "Hermes": ('<tool_call>\n{"name": "add", "arguments": {"a": 1, "b": 2}}\n</tool_call>', [SUM]),
     "Hermes, the other way round": ('<tool_call>{"arguments": {"a": 1, "b": 2}, "name": "add"}</tool_call>', [SUM]),
@@ -129,6 +142,10 @@ FORMS = {
     "Python": ('[add(a=1, b=2), find(text="[x](y)")]', [SUM, ("find", {"text": "[x](y)"})]),
     "Python, one": ("[now()]", [("now", {})]),
     "bare JSON": ('{"name": "add", "parameters": {"a": 1, "b": 2}}', [SUM]),
+    "bare JSON, without its end": ('{"name": "add", "arguments": {"a": 1, "b": 2}', [SUM]),
+    "bare JSON, with the end of the turn": ('{"name": "add", "parameters": {"a": 1, "b": 2}}<|eom_id|>', [SUM]),
+    "bare JSON, with the end of the turn behind a blank": (
+        '{"name": "add", "parameters": {"a": 1, "b": 2}} <|eot_id|></s>\n', [SUM]),
     "bare JSON, in a fence": ('```json\n{"name": "add", "parameters": {"a": 1, "b": 2}}\n```', [SUM]),
     "bare JSON, a list": (
         '[{"name": "now", "arguments": {}}, {"name": "add", "arguments": {"a": 1, "b": 2}}]',
@@ -176,6 +193,12 @@ def test_what_a_model_says_before_a_call_stays_and_what_comes_behind_is_made_up(
 
 REACT = {
     "JSON": ('Thought: I must add.\nAction: add\nAction Input: {"a": 1, "b": 2}', [SUM]),
+    "in bold": ('**Thought:** hm\n**Action:** add\n**Action Input:** {"a": 1, "b": 2}', [SUM]),
+    "in bold, with the colons outside": ('**Action**: find\n**Action Input**: *.txt\n**Observation**: x', [
+        ("find", {"text": "*.txt"})]),
+    "another word": ('Action: add\nInput: {"a": 1, "b": 2}', [SUM]),
+    "no word": ('Action: add\n{"a": 1, "b": 2}', [SUM]),
+    "a name in code": ('Action: `add`\nAction Input: {"a": 1, "b": 2}', [SUM]),
     "plain text": (
         "Thought: hm\nAction: find\nAction Input: a needle\nObservation: made up",
         [("find", {"text": "a needle"})],
@@ -203,6 +226,15 @@ def test_the_final_answer_of_react_is_the_answer_and_what_came_before_a_thought(
 
     assert "".join(event.text for event in events if type(event) is ThinkingDelta) == "it is\nclear."
     assert text_of(events) == "3\n\nor so\n"
+
+
+@pytest.mark.parametrize("size", [1, 2, 10**6])
+@pytest.mark.parametrize(
+    "marker",
+    ["Final Answer:", "**Final Answer:**", "**Final Answer**:", "  Final Answer:", "<think>\nhm</think>Final Answer:"],
+)
+def test_the_final_answer_of_react_stands_behind_its_marker_however_it_is_decorated(marker: str, size: int) -> None:
+    assert text_of(read(f"Thought: it is\n{marker} *42*", "text-react", size=size)) == "*42*"
 
 
 def test_a_react_model_that_just_answers_has_answered() -> None:
@@ -234,6 +266,7 @@ def test_a_call_is_found_behind_and_in_a_long_line(form: str, size: int) -> None
 
 # --- what is no call ------------------------------------------------------------------------------
 
+WIPE = '<tool_call>{"name": "now", "arguments": {}}</tool_call>'
 TEXTS = [
     "It is 3.",
     "",
@@ -250,6 +283,20 @@ TEXTS = [
     '{"name": "add", "arguments": {}} is what one writes',
     "[1] is a note, [link](x) is a link, [add is not",
     "a < b <tool and <|python [TOOL_CALL",
+    f"A <tool_call> starts a call, e.g.\n```\n{WIPE}\n```\n",
+    f"TOOL_CALL: is how it works.\n```\nTOOL_CALL: now\nARGUMENTS: {{}}\n```\n{WIPE[:11]} with\n\n~~~\n{WIPE}\n~~~\n",
+    f"[TOOL_CALLS] it is called, and <function=f> and <|python_tag|> too\n<think>\n{WIPE}\n</think>",
+    f"TOOL_CALL: is one.\n<think>should I?\nTOOL_CALL: now\n```\n</think>No, `{WIPE}` neither",
+    f"1. So:\n\n\t```\n\t{WIPE}\n\t```\n",
+    f"- ```json\n  {WIPE}\n  ```\n- > ~~~\n  > {WIPE}\n  > ~~~\n",
+    f"10) ```\n    {WIPE}\n    ```\n>```\n>{WIPE}\n>```\n",
+    f"Write `{WIPE}` to do it, or `[TOOL_CALLS]now[ARGS]{{}}`.",
+    f"``` {WIPE} ```\n``` {WIPE}\n```\n",
+    f"<think>a</think>```\n{WIPE}\n```\n",
+    f"`<think>` begins a thought, `</think>` ends it; \n```\n{WIPE}\n```",
+    f"<think>`</think>` ends it\n{WIPE}",
+    "long " * 500 + f"`{WIPE}`",
+    "<tool_call>{ is it\n```\n}" + WIPE + "\n```\n",
     "<tool_call>what is this?</tool_call>",
     "f(x) = 3",
     "[]",
@@ -271,6 +318,37 @@ def test_text_that_is_no_call_arrives_as_it_is(text: str, style: str, size: int)
     assert events[-1] == Finish("stop")
 
 
+@pytest.mark.parametrize("size", [1, 7, 10**6])
+@pytest.mark.parametrize(
+    ("text", "before"),
+    [
+        ('A <tool_call> starts a call.\n```\n<tool_call>{"name": "find"}</tool_call>\n```\n{}\n', None),
+        ("TOOL_CALL: is how one calls.\n<think>or not\nTOOL_CALL: find\n</think>{}", None),
+        ("<think>I must.</think>{}", None),
+        ("<think>I must.</think>\n\n{}", None),
+        ("`<think>` is a tag\n{}", None),
+        ("{}\n<think>should I?\nTOOL_CALL: now\nARGUMENTS: {{}}\n</think>", ""),
+        ('{}\nSo:\n- ```\n  <tool_call>{{"name": "now"}}</tool_call>\n  ```\nand `<tool_call>{{"name": "now"}}`', ""),
+    ],
+)
+def test_a_call_is_told_from_what_is_quoted_before_and_behind_it(text: str, before: str | None, size: int) -> None:
+    call = 'TOOL_CALL: add\nARGUMENTS: {"a": 1, "b": 2}'
+    text = text.replace("{{", "{").replace("}}", "}").replace("{}", call, 1) if before is None else text.format(call)
+
+    events = read(text, size=size)
+
+    assert calls_of(events) == [SUM]
+    assert text_of(events) == (text.partition(call)[0].rstrip() if before is None else before)
+
+
+def test_text_goes_on_coming_behind_a_marker_that_was_prose() -> None:
+    shown = heard(coming(TextDelta("A <tool_call> is\none"), TextDelta(" th"), Finish("stop")), TOOLS, "text")
+
+    assert [next(shown), next(shown), next(shown)] == [
+        TextDelta("A <tool_call> is"), TextDelta("\none"), TextDelta(" th"),
+    ]  # fmt: skip
+
+
 def test_text_is_handed_on_as_it_comes_while_it_cannot_become_a_call() -> None:
     events = coming(TextDelta("Once "), TextDelta("upon a"), TextDelta(" ti"), Finish("stop"))
     shown = heard(events, TOOLS, "text")
@@ -285,6 +363,7 @@ def test_what_may_become_a_marker_is_held_back_and_no_more() -> None:
 
 
 WORDS = [
+    *("- ", "\t", "> ", "ARGS ", "**Final Answer:**", '<tool_call>{"name": "now"}', "TOOL_CALL: now\n"),
     *("<", "[", "]", "{", "}", "`", "~", "\n", " ", ":", "*", "a", "add", "```", "ARGUMENTS:", '{"a": 1}'),
     *("TOOL_CALL:", "<think>", "</think>", "<tool_call>", "Final Answer:", "Action:", "[TOOL_CALLS]"),
 ]
@@ -341,10 +420,26 @@ def test_what_was_meant_is_read(arguments: str, meant: Any) -> None:
         "TOOL_CALL: add\nARGUMENTS: one, two",
         "TOOL_CALL: add\nARGUMENTS: [1, 2]",
         '<tool_call>{"name": "add", "arguments": {{}</tool_call>',
+        'TOOL_CALL: add\nVALUES: {"a": 1, "b": 2}',
+        "TOOL_CALL: add\na = 1\nb = 2",
+        "TOOL_CALL: add\n\nI wait for its result.",
+        "TOOL_CALL: add\n<path>/tmp/x</path>",
+        'TOOL_CALL: add\nARGUMENTS: {"a": NaN}',
+        'TOOL_CALL: add\nARGUMENTS: {"a": -Infinity, "b": 1,}',
+        'TOOL_CALL: add\nARGUMENTS: {"a": 1e400}',
+        '<tool_call>{"name": "add", "a": 1, "b": 2}</tool_call>',
+        '<tool_call>{"name": "add", "arguments": {"a": NaN}}</tool_call>',
+        "<function=add><parameter=a>1</parameter><parameter=b>2</function>",
     ],
 )
 def test_arguments_that_cannot_be_read_are_a_call_that_is_not_valid(text: str) -> None:
     (call,) = (event for event in read(text) if type(event) is ToolCall)
+
+    assert (call.name, call.valid) == ("add", False)
+
+
+def test_an_action_of_react_whose_input_is_none_is_not_valid() -> None:
+    (call,) = (event for event in read('Action: add\nWith: {"a": 1}', "text-react") if type(event) is ToolCall)
 
     assert (call.name, call.valid) == ("add", False)
 
