@@ -106,6 +106,7 @@ _ANYWHERE = re.compile(rf"(?<!`)(?:{'|'.join(map(re.escape, (_THINK, *_MARKERS))
 _IN_A_THOUGHT = re.compile(rf"(?<!`){_THOUGHT}")
 _IN_RESULTS = (
     *_MARKERS, "</tool_call>", "<tool_response>", "</tool_response>", "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[ARGS]",
+    "TOOL_CALL**:", "TOOL_RESULT**:", "Action**:", "Observation**:", "Final Answer**:",
     "TOOL_CALL:", "ARGUMENTS:", "TOOL_RESULT:", "Action:", "Action Input:", "Observation:", "Final Answer:", "<|",
 )  # fmt: skip
 

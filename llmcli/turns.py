@@ -250,6 +250,11 @@ def marked(result: ToolResult) -> ToolResult:
     return result._replace(content=f'<{_TAG} note="{note}">\n{text}\n</{_TAG}>')
 
 
+def marked_in(text: str) -> list[str]:
+    """The results that stand in a text as `marked` gives them, where tools are told by text."""
+    return re.findall(rf"(?s)<{_TAG} note=.*?</{_TAG}>", text)
+
+
 def _takes(provider: Provider, part: Attachment) -> bool:
     kinds = (part.media_type, f"{part.media_type.partition('/')[0]}/*")
     most = next((provider.attachments[kind] for kind in kinds if kind in provider.attachments), -1)

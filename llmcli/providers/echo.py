@@ -22,6 +22,7 @@ from llmcli.errors import (
 )
 from llmcli.framing import parse_json
 from llmcli.provider import ApiKey, Capabilities, NativeCall, NativeProvider, Option
+from llmcli.turns import marked_in
 from llmcli.types import (
     ChatRequest,
     Event,
@@ -114,13 +115,20 @@ def _as_typed(value: Json) -> str:
 
 def _said(message: Message) -> str:
     """The text of a message; of one that holds results, those."""
-    return message.text or "\n".join(part.content for part in message.parts if isinstance(part, ToolResult))
+    return "\n".join(_results(message)) or message.text
+
+
+def _results(message: Message) -> list[str]:
+    """The results that a message holds: as parts of it, or in its text where tools are told by text."""
+    if message.role == "tool":
+        return [part.content for part in message.parts if isinstance(part, ToolResult)]
+    return marked_in(message.text) if message.role == "user" else []
 
 
 def _calls(request: ChatRequest) -> tuple[ToolCall, ...]:
     """The calls that are still to be made: one round of them for each that was asked for."""
     options = request.options
-    done = sum(message.role == "tool" for message in request.messages)
+    done = sum(1 for message in request.messages if _results(message))
     if "call" not in options or request.tool_choice == "none" or done >= _number(options.get("rounds"), 1):
         return ()
     called, given = options["call"], options.get("arguments", {})

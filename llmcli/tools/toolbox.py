@@ -5,18 +5,19 @@ Nothing runs whose arguments do not satisfy the tool's schema; whatever goes wro
 model is told of.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 
 from llmcli import plugin_import, plugins, signals, validation
 from llmcli.config import Config, nearest
 from llmcli.errors import ConfigurationError, UsageError
+from llmcli.framing import json_decoder
 from llmcli.tools import executables, hosted
 from llmcli.tools.offered import Arguments, Offered, ToolFailed
 from llmcli.types import ToolCall, ToolResult
 from llmcli.world import World
 
 Toolbox = Mapping[str, Offered]
+_JSON = json_decoder()
 
 
 def collect(words: Sequence[str], config: Config, world: World) -> Toolbox:
@@ -62,7 +63,7 @@ def arguments_of(call: ToolCall, toolbox: Toolbox, seconds: float | None = None)
     if call.name not in toolbox:
         raise ToolFailed(f"there is no tool {call.name!r}; there are: {', '.join(toolbox)}")
     try:
-        arguments = json.loads(call.arguments)
+        arguments = _JSON.decode(call.arguments)
     except (ValueError, RecursionError) as exc:
         raise ToolFailed(f"the arguments are no valid JSON: {exc}") from None
     if not call.valid or not isinstance(arguments, dict):
