@@ -310,6 +310,51 @@ def test_one_function_of_a_file_is_offered_by_its_name(llmcli: Program, tools: s
     assert failed == ("there is no tool 'add'; there are: weather", True)
 
 
+CALLED = """
+import functools
+class Adder:
+    def __init__(self, to): self.to = to
+    def __call__(self, a: int) -> int: return self.to + a
+one = Adder(1)
+two = functools.partial(Adder(1), a=1)
+@functools.lru_cache
+def three() -> int: return 3
+four = three
+"""
+
+
+def test_all_that_can_be_called_and_is_listed_or_named_is_a_tool(calling: Calling, tools: str) -> None:
+    Path(tools).write_text(CALLED + "__all__ = ['one', 'two', 'three', 'Adder']\n")
+
+    done = calling(["one", "two", "three", "Adder"], [{"a": 1}, {}, {}, {}], "--yes", "--json")
+
+    assert [content for content, _ in results(done)] == [
+        "2", "2", "3", "there is no tool 'Adder'; there are: one, two, three",
+    ]  # fmt: skip
+    assert results(Calling(calling.program, f"{tools}:one")("one", {"a": 2}, "--yes", "--json")) == [("3", False)]
+
+
+def test_a_function_with_a_cache_is_a_tool_of_its_file_once(calling: Calling, tools: str) -> None:
+    Path(tools).write_text(CALLED)
+
+    done = calling(["three", "four"], [{}, {}], "--yes", "--json")
+
+    assert results(done) == [("3", False), ("there is no tool 'four'; there are: three", True)]
+
+
+def test_a_file_that_is_named_several_times_runs_once(calling: Calling, tools: str, tmp_path: Path) -> None:
+    Path(tools).write_text(
+        "seen = []\ndef a() -> int:\n    seen.append(1)\n    return len(seen)\n"
+        "def b() -> int:\n    return a()\ndef c() -> int:\n    return a()\n"
+    )
+    (tmp_path / "link.py").symlink_to(tools)
+    calling = Calling(calling.program, f"{tools}:a")
+
+    done = calling(["a", "b", "a", "c"], [{}] * 4, "--tool", f"{tmp_path}/link.py:b", "--yes", "--json")
+
+    assert [content for content, _ in results(done)] == ["1", "2", "3", "there is no tool 'c'; there are: a, b"]
+
+
 def test_a_tool_file_finds_the_modules_beside_it(calling: Calling, tmp_path: Path) -> None:
     (tmp_path / "beside.py").write_text("WORD = 'found'")
     Path(calling.tools).write_text("from beside import WORD\ndef it() -> str:\n    return WORD\n")
@@ -328,6 +373,9 @@ def test_a_tool_file_finds_the_modules_beside_it(calling: Calling, tmp_path: Pat
         ),
         ("raise SystemExit", 3, "tools.py cannot be loaded: SystemExit"),
         ("x = 1", 3, "tools.py defines no function that could be a tool"),
+        ("__all__ = 5\ndef f() -> None: ...", 3, "tools.py: its __all__ should be a list of names"),
+        ("__all__ = ['f', 'g']\ndef f() -> None: ...", 3, "tools.py: its __all__ names g, which it does not define"),
+        ("def f(a: [int]) -> None: ...", 3, "tools.py: f: the parameter a has the type [<class 'int'>]"),
         ("def f(x): ...", 3, "tools.py: f: the parameter x has no type hint"),
     ],
 )
@@ -670,19 +718,69 @@ def test_a_key_that_a_tool_finds_never_reaches_the_model(llmcli: Program, serve:
     assert "canary" not in done.text + done.err + server.requests[1].body.decode()
 
 
-def test_a_function_of_an_installed_package_is_a_tool(llmcli: Program, tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    info = site / "llmcli_dice-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / "dice.py").write_text('def roll(sides: int) -> int:\n    """Roll."""\n    return sides\n')
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: llmcli-dice\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[llmcli.tools]\nroll-dice = dice:roll\n")
-    env = {"PYTHONPATH": f"{site}:{llmcli.env['PYTHONPATH']}"}
+@pytest.fixture
+def package(llmcli: Program, tmp_path: Path) -> Callable[[str, str], dict[str, str]]:
+    """Makes a package with this code and this entry point; what is returned is the environment that has it."""
+
+    def install(code: str, entry_point: str) -> dict[str, str]:
+        site = tmp_path / "site"
+        info = site / "llmcli_dice-1.0.dist-info"
+        info.mkdir(parents=True)
+        (site / "dice.py").write_text(code)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: llmcli-dice\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[llmcli.tools]\n{entry_point}\n")
+        return {"PYTHONPATH": f"{site}:{llmcli.env['PYTHONPATH']}"}
+
+    return install
+
+
+Package = Callable[[str, str], dict[str, str]]
+
+
+def test_a_function_of_an_installed_package_is_a_tool(llmcli: Program, package: Package) -> None:
+    env = package('def roll(sides: int) -> int:\n    """Roll."""\n    return sides\n', "roll-dice = dice:roll")
 
     assert results(Calling(llmcli, "roll-dice")("roll-dice", {"sides": 6}, "--yes", "--json", env=env)) == [
         ("6", False)
     ]
     assert "did you mean roll-dice?" in Calling(llmcli, "roll-dise")("x", {}, "--yes", env=env).err
+
+
+@pytest.mark.parametrize("value", ["one", "two", "three"])
+def test_whatever_a_package_has_that_can_be_called_is_a_tool_named_as_its_entry_point(
+    llmcli: Program, package: Package, value: str
+) -> None:
+    env = package(CALLED, f"it = dice:{value}")
+    given = {"a": 2} if value == "one" else {}
+
+    done = Calling(llmcli, "it")("it", given, "--yes", "--json", env=env)
+
+    assert results(done) == [("2" if value == "two" else "3", False)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("bad name", "dice:roll", "bad name is no name for a tool"),
+        ("it", "dice", "is no function, but module"),
+        ("it", "dice:several", "is no function, but list"),
+        ("it", "dice:Roll", "is no function, but the class Roll"),
+        ("it", "dice:strange", "cannot be loaded: ZeroDivisionError"),
+    ],
+)
+def test_an_entry_point_that_is_no_tool_is_blamed_on_its_package(
+    llmcli: Program, package: Package, name: str, value: str, says: str
+) -> None:
+    code = (
+        "class Roll:\n    def __getattr__(self, name): 1 / 0\n    def __call__(self) -> None: ...\n"
+        "strange = Roll()\ndef roll() -> None: ...\nseveral = [roll]\n"
+    )
+
+    done = Calling(llmcli, name)("it", {}, "--yes", env=package(code, f"{name} = {value}"))
+
+    assert (done.status, done.out) == (3, b"")
+    assert "llmcli-dice 1.0" in done.err
+    assert says in done.err
 
 
 def test_two_tools_of_one_name_are_a_mistake(llmcli: Program, tools: str) -> None:

@@ -1,7 +1,7 @@
 """
 The process that Python tools run in: it loads them, says what they are, and calls them when it is told to. Layer 2.
 
-It speaks with `hosted` by lines of JSON over a socket. First comes `{"file": PATH, "name": NAME or null}` or
+It speaks with `hosted` by lines of JSON over a socket. First comes `{"file": PATH, "names": [NAME or null, ...]}` or
 `{"plugin": [fields of a Plugin]}`, which is answered by `{"tools": [[NAME, DESCRIPTION, PARAMETERS, SECONDS], ...]}` or
 `{"error": [CLASS, MESSAGE, HINT]}`; then any number of `{"call": NAME, "arguments": {...}}`, each answered by
 `{"content": TEXT}` or `{"failed": WHY}`. At the end of the socket the process ends.
@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import Any
 
 from llmcli import guests, plugin_import
-from llmcli.errors import LlmError
+from llmcli.errors import BrokenPlugin, LlmError
 from llmcli.plugins import Plugin
 from llmcli.tools import functions, python_files
 from llmcli.tools.offered import ToolFailed
@@ -57,16 +57,19 @@ def _leave_after(fd: int) -> None:
 def _loaded(found: Functions, asked: dict[str, Any]) -> dict[str, Any]:
     try:
         if "file" in asked:
-            origin, name = asked["file"], None
-            functions_found = python_files.functions_of_file(origin, asked["name"])
+            origin = asked["file"]
+            found |= python_files.functions_of_file(origin, asked["names"])
         else:
             plugin = Plugin(*asked["plugin"])
-            origin, name = plugin.whose, plugin.id
-            functions_found = [plugin_import.function(plugin, os.environ)]
-        described = [python_files.described(each, origin, name) for each in functions_found]
+            origin = plugin.whose
+            found[plugin.id] = function = plugin_import.function(plugin, os.environ)
+            if isinstance(function, type):
+                raise BrokenPlugin(f"the plugin {origin} is no function, but the class {function.__name__}")
+        described = [python_files.described(function, origin, name) for name, function in found.items()]
     except LlmError as exc:
         return {"error": [type(exc).__name__, exc.message, exc.hint]}
-    found.update({each.tool.name: function for each, function in zip(described, functions_found, strict=True)})
+    except Exception as exc:  # an object that can be called may have any surprise in its attributes
+        return {"error": ["ConfigurationError", f"{origin} cannot be loaded: {guests.told(exc)}", None]}
     return {"tools": [[*each.tool[:3], each.seconds] for each in described]}
 
 

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -27,14 +28,14 @@ _LOADING = 20.0  # seconds; a package has its own limit, and a moment more to sa
 _READ_SIZE = 256 * 1024
 
 
-def tools_of_file(path: str, name: str | None, world: World) -> list[Offered]:
+def tools_of_file(path: str, names: Sequence[str | None], world: World) -> list[Offered]:
     """
-    The functions of a file, or the one of this name. Raises `UsageError` for a file that cannot be read, and
-    `ConfigurationError` for one that is no good.
+    The functions of a file that have these names; `None` means all that are tools. Raises `UsageError` for a file that
+    cannot be read, and `ConfigurationError` for one that is no good.
     """
     if not os.path.isfile(path):
         raise UsageError(f"--tool {path}: there is no such file")
-    return _Host(path, {"file": path, "name": name}, _LOADING, world).tools()
+    return _Host(path, {"file": path, "names": list(names)}, _LOADING, world).tools()
 
 
 def tool_of_plugin(plugin: Plugin, seconds: float, world: World) -> list[Offered]:

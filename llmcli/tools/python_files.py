@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -29,47 +29,59 @@ class Described(NamedTuple):
     seconds: float
 
 
-def functions_of_file(path: str, name: str | None) -> list[Function]:
+def functions_of_file(path: str, names: Sequence[str | None]) -> dict[str, Function]:
     """
-    The functions of a file, or the one of this name. Without a name it is those that the file defines itself and whose
+    The functions of a file that have these names, by name. `None` means those that the file defines itself and whose
     names do not begin with `_`, or those of its `__all__`.
 
     Raises `UsageError` for a file that cannot be read, and `ConfigurationError` for one that is no good.
     """
     module = _loaded(path)
-    if name is not None:
-        return [_named(module, name, path)]
-    chosen = _public(module)
+    chosen: dict[str, Function] = {}
+    for name in names:
+        chosen |= {name: _named(module, name, path)} if name is not None else _public(module, path)
     if not chosen:
         raise ConfigurationError(f"{path} defines no function that could be a tool")
     return chosen
 
 
-def described(function: Function, origin: str, name: str | None = None) -> Described:
-    """A function as a tool, under its own name or another. Its attribute `timeout` says its seconds."""
-    tool = functions.tool_of(function, origin)
-    tool = tool._replace(name=name or tool.name)
+def described(function: Function, origin: str, name: str) -> Described:
+    """A function as a tool of a name. Its attribute `timeout` says its seconds."""
+    tool = functions.tool_of(function, origin, name)
     seconds = getattr(function, "timeout", SECONDS)
     if not isinstance(seconds, int | float) or not 0 < seconds < _LONGEST:
         raise ConfigurationError(f"{origin}: {tool.name}.timeout should be a number of seconds above 0")
     return Described(tool, float(seconds))
 
 
-def _public(module: ModuleType) -> list[Function]:
+def _public(module: ModuleType, path: str) -> dict[str, Function]:
     listed = getattr(module, "__all__", None)
-    if listed is not None:
-        return [function for name in listed if callable(function := getattr(module, name, None))]
-    return [
-        value
-        for name, value in vars(module).items()
-        if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
-    ]
+    if listed is None:
+        own = {id(value): name for name, value in reversed(vars(module).items()) if _is_own(value, name, module)}
+        return {name: value for name, value in vars(module).items() if own.get(id(value)) == name}
+    if not isinstance(listed, list | tuple) or not all(isinstance(name, str) for name in listed):
+        raise ConfigurationError(f"{path}: its __all__ should be a list of names")
+    for name in listed:
+        if not hasattr(module, name):
+            raise ConfigurationError(f"{path}: its __all__ names {name}, which it does not define")
+    return {name: value for name in listed if _can_be_called(value := getattr(module, name))}
+
+
+def _is_own(value: object, name: str, module: ModuleType) -> bool:
+    """Whether it is a function of the module itself, be it one with a cache around it."""
+    function = value if inspect.isfunction(value) else inspect.getattr_static(value, "__wrapped__", None)
+    return inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_")
+
+
+def _can_be_called(value: object) -> bool:
+    """Whether it does something when it is called; a class only makes what it is."""
+    return callable(value) and not isinstance(value, type)
 
 
 def _named(module: ModuleType, name: str, path: str) -> Function:
     function: Function | None = getattr(module, name, None)
-    if not inspect.isfunction(function):
-        near = nearest(name, [each.__name__ for each in _public(module)])
+    if function is None or not _can_be_called(function):
+        near = nearest(name, _public(module, path))
         raise UsageError(f"--tool {path}:{name}: no such function", hint=f"did you mean {near}?" if near else None)
     return function
 

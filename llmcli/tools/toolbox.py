@@ -5,7 +5,8 @@ Nothing runs whose arguments do not satisfy the tool's schema; whatever goes wro
 model is told of.
 """
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 
 from llmcli import plugin_import, plugins, signals, validation
 from llmcli.config import Config, nearest
@@ -26,21 +27,37 @@ def collect(words: Sequence[str], config: Config, world: World) -> Toolbox:
     of an installed package. Raises `UsageError` or `ConfigurationError`.
     """
     found: dict[str, Offered] = {}
-    for word in dict.fromkeys(words):
-        for offered in _tools(word, config, world):
-            name = offered.tool.name
-            if name in found and found[name].origin != offered.origin:
-                raise UsageError(f"two tools are called {name}: one of {found[name].origin}, one of {offered.origin}")
-            found[name] = offered
+    for offered in _all(words, config, world):
+        name = offered.tool.name
+        if name in found and found[name].origin != offered.origin:
+            raise UsageError(f"two tools are called {name}: one of {found[name].origin}, one of {offered.origin}")
+        found[name] = offered
     return found
 
 
-def _tools(word: str, config: Config, world: World) -> list[Offered]:
+def _all(words: Sequence[str], config: Config, world: World) -> Iterator[Offered]:
+    """The tools of all words. A file runs once, however often and in whatever way it is named."""
+    names: dict[str, list[str | None]] = {}
+    for word in words:
+        if in_file := _in_file(word):
+            names.setdefault(os.path.realpath(in_file[0]), []).append(in_file[1])
+    for word in dict.fromkeys(words):
+        if in_file := _in_file(word):
+            if wanted := names.pop(os.path.realpath(in_file[0]), None):
+                yield from hosted.tools_of_file(in_file[0], wanted, world)
+        else:
+            yield from _tools(word, config, world)
+
+
+def _in_file(word: str) -> tuple[str, str | None] | None:
+    """The path of `FILE.py` or `FILE.py:NAME`, and the name."""
     path, colon, name = word.rpartition(":")
     if colon and path.endswith(".py"):
-        return hosted.tools_of_file(path, name, world)
-    if word.endswith(".py"):
-        return hosted.tools_of_file(word, None, world)
+        return path, name
+    return (word, None) if word.endswith(".py") else None
+
+
+def _tools(word: str, config: Config, world: World) -> list[Offered]:
     if word in config.tools:
         return [executables.tool_of_table(word, config, world.env)]
     if claims := plugins.named(plugins.TOOLS, word):
