@@ -159,13 +159,17 @@ def test_a_program_that_is_not_there_says_so() -> None:
 def test_output_on_both_sides_and_more_than_a_pipe_holds_blocks_nobody() -> None:
     code = "import sys; [(print('x' * 9999), print('y' * 9999, file=sys.stderr)) for _ in range(100)]"
 
-    assert len(python(code).run({}, 60)) == 1_000_000
+    assert len(python(code, max_output=2_000_000).run({}, 60)) == 1_000_000
 
 
-def test_output_without_end_is_not_kept() -> None:
-    text = python("import sys\nfor _ in range(80): sys.stdout.write('x' * 100_000)").run({}, 60)
+def test_the_note_of_what_was_cut_counts_all_that_was_written() -> None:
+    code = "import sys\nfor _ in range(80): sys.stdout.write('xü' * 50_000)\nsys.exit(int(sys.argv[1]))"
+    offered = python(code, "{status}", max_output=10)
 
-    assert 4_000_000 < len(text) < 5_000_000
+    assert offered.run({"status": 0}, 60) == "xüxüxüxüxü\n[cut here: 7999990 more characters]"
+    with pytest.raises(ToolFailed) as caught:
+        offered.run({"status": 1}, 60)
+    assert str(caught.value) == "it exited \n[cut here: 8000007 more characters]"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ No shell ever sees what the model says: each value becomes one argument, or part
 none of the variables that may hold a secret, unless its table names them.
 """
 
+import codecs
 import json
 import os
 import re
@@ -20,23 +21,27 @@ from llmcli import validation
 from llmcli.config import TOOL_KEYS, Config, check_table
 from llmcli.errors import ConfigurationError
 from llmcli.output import json_text
-from llmcli.tools.offered import MOST, SECONDS, Arguments, Offered, ToolFailed, is_name
+from llmcli.tools.offered import MOST, SECONDS, Arguments, Offered, ToolFailed, cut, is_name
 from llmcli.types import Tool
 
 _PLACE = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}", re.ASCII)
 # What a program gets of our environment. A model could have it print anything, and a name does not tell what is secret.
 _PASSED_ON = re.compile(r"(PATH|HOME|LANG|LANGUAGE|TERM|COLUMNS|TMPDIR|TZ|USER|LOGNAME|SHELL|PWD)|(LC|XDG)_\w+")
 _READ_SIZE = 64 * 1024
-_KEPT = 4 * 1024 * 1024  # bytes of a program's output that are looked at
+_KEPT = 4 * 1024 * 1024  # characters of a program's output that are kept; the others are only counted
 _ERRORS = 2000  # characters of stderr that a failure tells
 
 
 class Program(NamedTuple):
-    """What a table says is run. `command` and `stdin` are patterns."""
+    """
+    What a table says is run. `command` and `stdin` are patterns; `most`: the characters of a result that the model is
+    given.
+    """
 
     command: tuple[str, ...]
     stdin: str | None
     env: Mapping[str, str]
+    most: int
 
 
 def tool_of_table(name: str, config: Config, env: Mapping[str, str]) -> Offered:
@@ -60,14 +65,13 @@ def tool_of_table(name: str, config: Config, env: Mapping[str, str]) -> Offered:
             raise ConfigurationError(
                 f"{place}: {{{each}}} is none of its parameters", hint="braces that mean themselves are written {{ }}"
             )
-    program = Program(command, stdin, _environment(env, table.get("env", [])))
+    program = Program(command, stdin, _environment(env, table.get("env", [])), table.get("max_output", MOST))
     return Offered(
         Tool(name, table.get("description", ""), parameters),
         f"[{prefix}]",
         lambda arguments, seconds: _run(program, _with_defaults(arguments, parameters), seconds),
         lambda arguments: _shown(name, program, _with_defaults(arguments, parameters)),
         seconds=float(table.get("timeout", SECONDS)) or float("inf"),
-        most=table.get("max_output", MOST),
     )
 
 
@@ -186,11 +190,12 @@ def _run(program: Program, arguments: Arguments, seconds: float) -> str:
             except BaseException:
                 _kill(process)
                 raise
-    text, errors = out.decode("utf-8", "replace"), err.decode("utf-8", "replace").strip()[-_ERRORS:]
+    text, errors = out.text(), err.text().strip()[-_ERRORS:]
     if status != 0:
         ended = f"it exited with {status}" if status > 0 else f"it was ended by signal {-status}"
-        raise ToolFailed("\n".join(part for part in (ended, errors, text) if part))
-    return text
+        told = "\n".join(part for part in (ended, errors, text) if part)
+        raise ToolFailed(cut(told, program.most, out.dropped))
+    return cut(text, program.most, out.dropped)
 
 
 def _given(pattern: str | None, arguments: Arguments) -> str:
@@ -199,25 +204,47 @@ def _given(pattern: str | None, arguments: Arguments) -> str:
     return _filled(pattern, arguments)
 
 
-def _collected(process: "subprocess.Popen[bytes]", deadline: float) -> tuple[bytes, bytes]:
+class _Written:
+    """The beginning of what a program writes, and how many characters came behind it."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._pieces: list[str] = []
+        self._kept = 0
+        self.dropped = 0
+
+    def take(self, data: bytes) -> None:
+        """Take what it has written; nothing is the end."""
+        text = self._decoder.decode(data, final=not data)
+        if self._kept >= _KEPT:
+            self.dropped += len(text)
+            return
+        self._pieces.append(text)
+        self._kept += len(text)
+
+    def text(self) -> str:
+        """What was kept."""
+        return "".join(self._pieces)
+
+
+def _collected(process: "subprocess.Popen[bytes]", deadline: float) -> tuple[_Written, _Written]:
     """
-    What comes on stdout and on stderr, each up to a limit: what is more is read and dropped, so that the program can
-    end. Raises `TimeoutExpired` when the time is over.
+    What comes on stdout and on stderr: all of it is read, so that the program can end. Raises `TimeoutExpired` when
+    the time is over.
     """
-    kept: dict[Any, bytearray] = {process.stdout: bytearray(), process.stderr: bytearray()}
+    written: dict[Any, _Written] = {process.stdout: _Written(), process.stderr: _Written()}
     with selectors.DefaultSelector() as selector:
-        for stream in kept:
+        for stream in written:
             selector.register(stream, selectors.EVENT_READ)
         while selector.get_map():
             for key, _ in selector.select(_left(deadline)):
                 data = os.read(key.fd, _READ_SIZE)
+                written[key.fileobj].take(data)
                 if not data:
                     selector.unregister(key.fileobj)
-                elif len(kept[key.fileobj]) < _KEPT:
-                    kept[key.fileobj] += data
             if time.monotonic() >= deadline:
                 raise subprocess.TimeoutExpired(process.args, 0)
-    return bytes(kept[process.stdout]), bytes(kept[process.stderr])
+    return written[process.stdout], written[process.stderr]
 
 
 def _left(deadline: float) -> float | None:

@@ -20,7 +20,7 @@ from llmcli import errors, signals
 from llmcli.errors import ConfigurationError, LlmError, UsageError
 from llmcli.output import json_text
 from llmcli.plugins import Plugin
-from llmcli.tools.offered import Arguments, Offered, ToolFailed
+from llmcli.tools.offered import MOST, Arguments, Offered, ToolFailed, cut
 from llmcli.types import Json, Tool
 from llmcli.world import World
 
@@ -97,8 +97,7 @@ class _Host:
             raise ToolFailed(str(exc)) from None
         if "failed" in said:
             raise ToolFailed(said["failed"])
-        content: str = said["content"]
-        return content
+        return cut(said["content"], MOST)
 
 
 class _Process:
@@ -121,8 +120,8 @@ class _Process:
 
     def ask(self, what: Json, seconds: float) -> Any:
         """
-        Say a line and hear one. Raises `TimeoutError` or `_Ended`; the process is gone then, with all that it has
-        started, as it is whenever something else interrupts us.
+        Say a line and hear one. Raises `TimeoutError` or `_Ended`; the process is gone then, with its group, as it is
+        whenever something else interrupts us.
         """
         try:
             self._socket.settimeout(seconds)

@@ -22,9 +22,8 @@ class ToolFailed(Exception):
 class Offered(NamedTuple):
     """
     A tool that can be run. `origin` says where it comes from, as a person would say it. `run` takes arguments that
-    satisfy the tool's schema and the seconds that it has, and returns the result or raises `ToolFailed`; `shown` tells
-    what exactly would be run, on one line that begins with the tool's name. `most`: the characters of a result that
-    the model is given.
+    satisfy the tool's schema and the seconds that it has, and returns the result, which is `cut` where it is too long,
+    or raises `ToolFailed`; `shown` tells what exactly would be run, on one line that begins with the tool's name.
     """
 
     tool: Tool
@@ -32,9 +31,18 @@ class Offered(NamedTuple):
     run: Callable[[Arguments, float], str]
     shown: Callable[[Arguments], str]
     seconds: float = SECONDS
-    most: int = MOST
 
 
 def is_name(name: str) -> bool:
     """Whether every API takes this as the name of a tool."""
     return _NAME.fullmatch(name) is not None
+
+
+def cut(text: str, most: int, dropped: int = 0) -> str:
+    """
+    The text as UTF-8 can say it, or its beginning with a note of how much is missing. `dropped`: the characters that
+    came behind the text and were not even kept.
+    """
+    text = text.encode("utf-8", "replace").decode()
+    missing = max(len(text) - most, 0) + dropped
+    return f"{text[:most]}\n[cut here: {missing} more characters]" if missing else text

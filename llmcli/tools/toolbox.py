@@ -13,7 +13,7 @@ from llmcli.config import Config, nearest
 from llmcli.errors import ConfigurationError, UsageError
 from llmcli.framing import json_decoder
 from llmcli.tools import executables, hosted
-from llmcli.tools.offered import Arguments, Offered, ToolFailed
+from llmcli.tools.offered import Arguments, Offered, ToolFailed, cut
 from llmcli.types import ToolCall, ToolResult
 from llmcli.world import World
 
@@ -105,22 +105,14 @@ def result_of(call: ToolCall, arguments: Arguments, toolbox: Toolbox, seconds: f
     try:
         content = offered.run(arguments, _least(offered, seconds))
     except ToolFailed as exc:
-        return failure(call, str(exc), offered.most)
-    return ToolResult(call.id, call.name, cut(content, offered.most))
+        return failure(call, str(exc))
+    return ToolResult(call.id, call.name, content)
 
 
 def _least(offered: Offered, seconds: float | None) -> float:
     return offered.seconds if seconds is None else min(offered.seconds, seconds)
 
 
-def failure(call: ToolCall, why: str, most: int | None = None) -> ToolResult:
+def failure(call: ToolCall, why: str) -> ToolResult:
     """The result of a call that was not run, or did not do what it should."""
-    return ToolResult(call.id, call.name, cut(why, most or len(why)), failed=True)
-
-
-def cut(text: str, most: int) -> str:
-    """The text as UTF-8 can say it, or its beginning with a note of how much is missing."""
-    text = text.encode("utf-8", "replace").decode()
-    if len(text) <= most:
-        return text
-    return f"{text[:most]}\n[cut here: {len(text) - most} more characters]"
+    return ToolResult(call.id, call.name, cut(why, len(why)), failed=True)
