@@ -300,18 +300,20 @@ def one_line(text: str) -> str:
     return visible(" ".join(text.split()))
 
 
-class _Escaper:
+class Escaper:
     """`visible` for a stream: a CR at the end of a piece waits for the LF that may follow."""
 
     def __init__(self) -> None:
         self._held = ""
 
     def feed(self, text: str) -> str:
+        """The next piece, as far as it can be shown."""
         text = self._held + text
         self._held = "\r" if text.endswith("\r") else ""
         return visible(text[:-1] if self._held else text)
 
     def end(self) -> str:
+        """What was held back, when nothing follows."""
         return visible(self._held)
 
 
@@ -350,7 +352,7 @@ def write_text(events: Iterable[Event | Round], sink: Place, look: Look, reply: 
             if type(event) is TextDelta:
                 sink.write(event.text.encode())
         return
-    escaper = _Escaper()
+    escaper = Escaper()
     last = ""
     for event in events:
         if type(event) is TextDelta and (shown := escaper.feed(event.text)):
@@ -359,7 +361,7 @@ def write_text(events: Iterable[Event | Round], sink: Place, look: Look, reply: 
         elif type(event) is ToolCall and last:  # others write below what came
             shown = escaper.end()
             sink.write(shown.encode() if (shown or last).endswith("\n") else f"{shown}\n".encode())
-            escaper, last = _Escaper(), ""
+            escaper, last = Escaper(), ""
     shown = escaper.end()
     if (shown or last) and not (shown or last).endswith("\n"):
         sink.write(f"{shown}\n".encode())
@@ -378,7 +380,7 @@ def write_markdown(events: Iterable[Event | Round], sink: Place, look: Look, rep
     terminal = sink.terminal if look.color and look.live else None
     rendering = Rendering(color=look.color, harmless=_ESCAPES_OF_ENTITIES)
     page = Page(sink.write, rendering, look.width, terminal.size if terminal else None)
-    escaper = _Escaper()
+    escaper = Escaper()
     if terminal is not None:
         terminal.drawing = page
     try:

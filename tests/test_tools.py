@@ -236,6 +236,61 @@ def test_what_a_function_starts_prints_nothing_into_the_answer(calling: Calling)
     assert "by a program" in done.err
 
 
+PRINTING = """
+import os, sys, time
+print("loaded \\x1b[31m")
+def it() -> str:
+    print("half a line \\x1b]0;title\\x07", end="", flush=True)
+    os.write(1, b"\\xe2\\x80")
+    os.write(2, b"\\xae reversed\\r\\nnext\\n")
+    os.system("printf 'by a program \\033[2J\\n'")
+    return "it"
+def much() -> int:
+    for _ in range(300):
+        print("x" * 9999)
+    return 3
+def endless() -> None:
+    while True:
+        print("y" * 99)
+endless.timeout = 1
+def dies() -> None:
+    print("last \\x1b[5m", flush=True)
+    os._exit(3)
+"""
+
+
+def test_a_terminal_is_shown_what_a_function_prints_and_does_not_obey_it(calling: Calling) -> None:
+    Path(calling.tools).write_text(PRINTING)
+
+    with talking_to(calling.program, *calling.words(["it", "dies", "it"], [{}] * 3, "--yes", "--json")) as session:
+        screen = session.ended().out.decode().replace("\r\n", "\n")
+
+    assert "loaded ^[[31m\n" in screen
+    assert "half a line ^[]0;title^G\\u202e reversed\nnext\nby a program ^[[2J\nllmcli: tool it gave: it" in screen
+    assert "last ^[[5m\nllmcli: tool dies failed: it ended its process with status 3" in screen
+    assert not [each for each in ("\x1b[31m", "\x1b[2J", "\x1b]0;", "\x1b[5m", "\u202e") if each in screen]
+    assert screen.count("it gave: it") == 2
+
+
+def test_a_function_that_prints_without_measure_blocks_nobody_on_a_terminal(calling: Calling) -> None:
+    Path(calling.tools).write_text(PRINTING)
+
+    with talking_to(
+        calling.program, *calling.words(["much", "endless", "much"], [{}] * 3, "--yes", "--json")
+    ) as session:
+        screen = session.ended().out.decode()
+
+    assert screen.count("x" * 9999) == 600
+    assert screen.count("much gave: 3") == 2
+    assert "endless failed: it took longer than 1 s" in screen
+
+
+def test_what_a_function_prints_is_left_alone_where_no_terminal_reads_it(calling: Calling) -> None:
+    Path(calling.tools).write_text(PRINTING)
+
+    assert "by a program \x1b[2J\n" in calling("it", {}, "--yes").err
+
+
 def test_a_file_that_never_ends_to_load_ends_with_llmcli(calling: Calling) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(PATIENCE)

@@ -1,12 +1,14 @@
 """
 Tools out of Python, from here: they run in a process of their own (`host`), one for each file and each package. So a
-call that takes too long can be ended whatever it does, what a tool prints or breaks is not ours, and llmcli imports
-nothing of it. What a file keeps in its variables stays from one call to the next, unless a call had to be ended.
-Layer 2.
+call that takes too long can be ended whatever it does, what a tool prints or breaks is not ours (a terminal is shown
+what is printed, and does not obey it), and llmcli imports nothing of it. What a file keeps in its variables stays from
+one call to the next, unless a call had to be ended. Layer 2.
 """
 
+import codecs
 import json
 import os
+import selectors
 import signal
 import socket
 import subprocess
@@ -18,7 +20,7 @@ from typing import Any
 
 from llmcli import errors, signals
 from llmcli.errors import ConfigurationError, LlmError, UsageError
-from llmcli.output import json_text
+from llmcli.output import Escaper, json_text
 from llmcli.plugins import Plugin
 from llmcli.tools.offered import MOST, Arguments, Offered, ToolFailed, cut
 from llmcli.types import Json, Tool
@@ -26,6 +28,8 @@ from llmcli.world import World
 
 _LOADING = 20.0  # seconds; a package has its own limit, and a moment more to say so
 _READ_SIZE = 256 * 1024
+_MOST_AT_ONCE = 64  # pieces that are handed on behind an answer; a pipe holds no more, unless somebody goes on printing
+_LONGEST_WAIT = 3600.0  # seconds; a selector takes no more than some weeks
 
 
 def tools_of_file(path: str, names: Sequence[str | None], world: World) -> list[Offered]:
@@ -106,12 +110,16 @@ class _Process:
     def __init__(self, world: World) -> None:
         signals.care()  # for the process, which has a session of its own
         self._socket, theirs = socket.socketpair()
+        self._printed = _Printed(world) if world.is_tty(world.stderr) else None
+        out = world.stderr if self._printed is None else self._printed.end_to_write
         code = f"import sys; sys.path[:] = {sys.path!r}; from llmcli.tools import host; host.main({theirs.fileno()})"
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", code], stdin=subprocess.DEVNULL, stdout=world.stderr, env=dict(world.env),
+                [sys.executable, "-c", code], stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=dict(world.env),
                 pass_fds=[theirs.fileno()], start_new_session=True,
             )  # fmt: skip
+        if self._printed is not None:
+            os.close(self._printed.end_to_write)
 
     @property
     def ended(self) -> bool:
@@ -135,13 +143,31 @@ class _Process:
 
     def _line(self, deadline: float) -> bytes:
         heard = bytearray()
-        while not heard.endswith(b"\n"):
-            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
-            data = self._socket.recv(_READ_SIZE)
-            if not data:
-                raise ConnectionResetError
-            heard += data
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            if self._printed is not None:
+                selector.register(self._printed, selectors.EVENT_READ)
+            while not heard.endswith(b"\n"):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                for key, _ in selector.select(min(left, _LONGEST_WAIT)):
+                    if isinstance(key.fileobj, _Printed):
+                        if not key.fileobj.hand_on():
+                            selector.unregister(key.fileobj)
+                        continue
+                    data = self._socket.recv(_READ_SIZE)
+                    if not data:
+                        raise ConnectionResetError
+                    heard += data
+        self._hand_on_the_rest()
         return bytes(heard)
+
+    def _hand_on_the_rest(self) -> None:
+        """What was printed before the answer, or the end, comes before it."""
+        for _ in range(_MOST_AT_ONCE):
+            if self._printed is None or not self._printed.hand_on():
+                break
 
     def _how(self) -> str:
         self._kill()  # if it only closed its socket; who is ending already has a status that stays
@@ -153,3 +179,36 @@ class _Process:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._hand_on_the_rest()
+        if self._printed is not None:
+            self._printed.end()
+            self._printed = None
+
+
+class _Printed:
+    """What a process prints, on its way to a terminal, which is shown control characters and obeys none."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._escaper = Escaper()
+        self._end_to_read, self.end_to_write = os.pipe()
+        os.set_blocking(self._end_to_read, False)
+
+    def fileno(self) -> int:
+        """What a selector waits for."""
+        return self._end_to_read
+
+    def hand_on(self) -> bool:
+        """Hand on what there is, if there is something."""
+        try:
+            data = os.read(self._end_to_read, _READ_SIZE)
+        except BlockingIOError:
+            return False
+        self._world.write_stderr(self._escaper.feed(self._decoder.decode(data)))
+        return bool(data)
+
+    def end(self) -> None:
+        """Nothing more is handed on."""
+        self._world.write_stderr(self._escaper.feed(self._decoder.decode(b"", final=True)) + self._escaper.end())
+        os.close(self._end_to_read)
