@@ -125,6 +125,8 @@ def calls_in(text: str, form: Form, *, complete: bool) -> tuple[str, list[Found]
     What stands before the first call in a text that begins with a marker, and the calls, up to what looks like a
     result, which the model has made up. `complete` says that the text came to an end, so that a bracket which is
     missing there is only that.
+
+    Some servers begin the thought for the model, so that only its end is in the text: what comes before that was one.
     """
     found: list[Found] = []
     at, begins = 0, len(text)
@@ -132,6 +134,9 @@ def calls_in(text: str, form: Form, *, complete: bool) -> tuple[str, list[Found]
         marker = _next_marker(text, at, form, amid_calls=bool(found))
         if marker is None:
             break
+        if marker.lastgroup == "thought_over":
+            found, at, begins = [], marker.end(), len(text)
+            continue
         calls, at = _READERS[marker.lastgroup or ""](text, marker, form, complete)
         if calls and not found:
             begins = marker.start()
@@ -144,6 +149,7 @@ def calls_in(text: str, form: Form, *, complete: bool) -> tuple[str, list[Found]
 _LINE = r"(?:^|(?<=\n)|(?<=</think>))"  # where a line begins; a thought may end in the middle of one
 _FENCED = r"[ \t]*(?:(?:>|(?:[-*+]|\d{1,9}[.)])[ \t])[ \t]*)*(?:`{3,}|~{3,})"  # in a list or a quotation, too
 _FENCE = re.compile(_FENCED)
+_THINK_TAG = re.compile(r"(?<!`)(?:<think>|(?P<thought_over></think>))")
 _THOUGHT_ENDS = re.compile(r"(?<!`)</think>")
 
 
@@ -166,7 +172,10 @@ def closes(line: str, fence: str) -> bool:
 
 
 def _next_marker(text: str, at: int, form: Form, *, amid_calls: bool) -> re.Match[str] | None:
-    """The next marker that is one: neither quoted nor prose. Behind a call none comes after a result."""
+    """
+    The next marker that is one, neither quoted nor prose, or the end of a thought whose beginning is not there. Behind
+    a call none comes after a result.
+    """
     while found := _NEXT.search(text, at):
         if found.lastgroup == "fence":
             at = _behind_code(text, found.start(), found.end())
@@ -175,8 +184,11 @@ def _next_marker(text: str, at: int, form: Form, *, amid_calls: bool) -> re.Matc
             at = ends.end() if ends else len(text)
         elif found.lastgroup == "invented":
             if amid_calls:
-                return None
+                tag = _THINK_TAG.search(text, found.end())
+                return tag if tag and tag.lastgroup == "thought_over" else None
             at = found.end()
+        elif found.lastgroup == "thought_over":
+            return found
         elif is_prose(found) or found.lastgroup == ("plain" if form.style == "text-react" else "react"):
             at = found.end()
         else:
@@ -342,7 +354,7 @@ _MARKERS = (
 )
 _MARKER = re.compile(_MARKERS)
 _NEXT = re.compile(
-    rf"(?P<fence>{_LINE}{_FENCED})|(?P<thought>(?<!`)<think>)"
+    rf"(?P<fence>{_LINE}{_FENCED})|(?P<thought>(?<!`)<think>)|(?P<thought_over>(?<!`)</think>)"
     rf"|(?P<invented>{_LINE}[ \t*]*(?:TOOL_RESULT|Observation)\**:|(?<!`)(?:<tool_response>|\[TOOL_RESULTS\]))"
     rf"|{_MARKERS}"
 )

@@ -102,7 +102,7 @@ _LINE_STARTS = {
 }
 _THINK, _THOUGHT = "<think>", "</think>"
 # Behind a backtick they are quoted. In a thought only its end means anything.
-_ANYWHERE = re.compile(rf"(?<!`)(?:{'|'.join(map(re.escape, (_THINK, *_MARKERS)))})")
+_ANYWHERE = re.compile(rf"(?<!`)(?:{'|'.join(map(re.escape, (_THINK, _THOUGHT, *_MARKERS)))})")
 _IN_A_THOUGHT = re.compile(rf"(?<!`){_THOUGHT}")
 _IN_RESULTS = (
     *_MARKERS, "</tool_call>", "<tool_response>", "</tool_response>", "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[ARGS]",
@@ -395,7 +395,7 @@ class _Hearing:
         start = self._line[at:].lstrip(_DECORATION)
         if at == self._start and not self._thinking and any(each.startswith(start) for each in self._starts):
             return len(self._line) - at
-        rest, markers = self._line[at:], (_THOUGHT,) if self._thinking else (_THINK, *_MARKERS)
+        rest, markers = self._line[at:], (_THOUGHT,) if self._thinking else (_THINK, _THOUGHT, *_MARKERS)
         ends = (rest[-count:] for count in range(min(max(map(len, markers)) - 1, len(rest)), 0, -1))
         return next((len(end) for end in ends if any(each.startswith(end) for each in markers)), 0)
 

@@ -295,6 +295,7 @@ TEXTS = [
     f"<think>a</think>```\n{WIPE}\n```\n",
     f"`<think>` begins a thought, `</think>` ends it; \n```\n{WIPE}\n```",
     f"<think>`</think>` ends it\n{WIPE}",
+    f"I could write {WIPE}, or not.\n</think>\n\nNo.",
     "long " * 500 + f"`{WIPE}`",
     "<tool_call>{ is it\n```\n}" + WIPE + "\n```\n",
     "<tool_call>what is this?</tool_call>",
@@ -320,25 +321,25 @@ def test_text_that_is_no_call_arrives_as_it_is(text: str, style: str, size: int)
 
 @pytest.mark.parametrize("size", [1, 7, 10**6])
 @pytest.mark.parametrize(
-    ("text", "before"),
+    ("before", "behind"),
     [
-        ('A <tool_call> starts a call.\n```\n<tool_call>{"name": "find"}</tool_call>\n```\n{}\n', None),
-        ("TOOL_CALL: is how one calls.\n<think>or not\nTOOL_CALL: find\n</think>{}", None),
-        ("<think>I must.</think>{}", None),
-        ("<think>I must.</think>\n\n{}", None),
-        ("`<think>` is a tag\n{}", None),
-        ("{}\n<think>should I?\nTOOL_CALL: now\nARGUMENTS: {{}}\n</think>", ""),
-        ('{}\nSo:\n- ```\n  <tool_call>{{"name": "now"}}</tool_call>\n  ```\nand `<tool_call>{{"name": "now"}}`', ""),
+        ('A <tool_call> starts a call.\n```\n<tool_call>{"name": "find"}</tool_call>\n```\n', "\n"),
+        ("TOOL_CALL: is how one calls.\n<think>or not\nTOOL_CALL: find\n</think>", ""),
+        ("<think>I must.</think>", ""),
+        ("<think>I must.</think>\n\n", ""),
+        ("`<think>` is a tag\n", ""),
+        ("I could write\nTOOL_CALL: now\nARGUMENTS: {}\nand so I do.</think>", ""),
+        ("I could write\nTOOL_CALL: now\n\nTOOL_RESULT: now\n12:00\nand so I do.</think>", ""),
+        ("", "\nTOOL_RESULT: add\n3\n<think>So?</think>It is 3."),
+        ("", "\n<think>should I?\nTOOL_CALL: now\nARGUMENTS: {}\n</think>"),
+        ("", '\nSo:\n- ```\n  <tool_call>{"name": "now"}</tool_call>\n  ```\nand `<tool_call>{"name": "now"}`'),
     ],
 )
-def test_a_call_is_told_from_what_is_quoted_before_and_behind_it(text: str, before: str | None, size: int) -> None:
-    call = 'TOOL_CALL: add\nARGUMENTS: {"a": 1, "b": 2}'
-    text = text.replace("{{", "{").replace("}}", "}").replace("{}", call, 1) if before is None else text.format(call)
-
-    events = read(text, size=size)
+def test_a_call_is_told_from_what_is_quoted_before_and_behind_it(before: str, behind: str, size: int) -> None:
+    events = read(f'{before}TOOL_CALL: add\nARGUMENTS: {{"a": 1, "b": 2}}{behind}', size=size)
 
     assert calls_of(events) == [SUM]
-    assert text_of(events) == (text.partition(call)[0].rstrip() if before is None else before)
+    assert text_of(events) == before.rstrip()
 
 
 def test_text_goes_on_coming_behind_a_marker_that_was_prose() -> None:

@@ -153,7 +153,7 @@ class _Process:
                     raise TimeoutError
                 for key, _ in selector.select(min(left, _LONGEST_WAIT)):
                     if isinstance(key.fileobj, _Printed):
-                        if not key.fileobj.hand_on():
+                        if key.fileobj.hand_on() == 0:
                             selector.unregister(key.fileobj)
                         continue
                     data = self._socket.recv(_READ_SIZE)
@@ -199,14 +199,14 @@ class _Printed:
         """What a selector waits for."""
         return self._end_to_read
 
-    def hand_on(self) -> bool:
-        """Hand on what there is, if there is something."""
+    def hand_on(self) -> int | None:
+        """Hand on what there is: how many bytes, 0 at the end, `None` where there is nothing yet."""
         try:
             data = os.read(self._end_to_read, _READ_SIZE)
         except BlockingIOError:
-            return False
+            return None
         self._world.write_stderr(self._escaper.feed(self._decoder.decode(data)))
-        return bool(data)
+        return len(data)
 
     def end(self) -> None:
         """Nothing more is handed on."""
