@@ -215,6 +215,8 @@ def test_a_docstring_of_numpy_describes_the_parameters() -> None:
 
 def unhinted(a) -> None: ...  # type: ignore[no-untyped-def]
 def of_a_pair(a: tuple[int, str]) -> None: ...
+def of_lists_in_a_set(a: set[list[int]]) -> None: ...
+def of_tables_in_a_set(a: frozenset[Place]) -> None: ...
 def of_itself(a: Node) -> None: ...
 def of_a_list_of_a_type(a: [int]) -> None: ...  # type: ignore[valid-type]
 def of_lists_of_a_list_of_a_type(a: list[[int]]) -> None: ...  # type: ignore[valid-type]
@@ -235,6 +237,8 @@ def größe(a: int) -> None: ...
     [
         (unhinted, "tools.py: unhinted: the parameter a has no type hint"),
         (of_a_pair, "the parameter a has the type tuple[int, str], of which no schema can be made"),
+        (of_lists_in_a_set, "the type set[list[int]], whose items no set can hold"),
+        (of_tables_in_a_set, "whose items no set can hold"),
         (of_itself, "the type of the parameter a holds itself, so that no schema can be made of it"),
         (of_a_list_of_a_type, "of which no schema can be made"),
         (of_lists_of_a_list_of_a_type, "of which no schema can be made"),

@@ -159,6 +159,8 @@ def schema_of(hint: Any) -> Schema:
         return {"anyOf": [schema_of(each) for each in args]}
     if kind := _array(hint):
         unique = {"uniqueItems": True} if kind in (set, frozenset) else {}
+        if unique and args and (get_origin(args[0]) or args[0]).__hash__ is None:
+            raise _NoSchema(f"{_name(hint)}, whose items no set can hold")
         return {"type": "array", **({"items": schema_of(args[0])} if args else {}), **unique}
     if hint is dict or origin is dict:
         if args and args[0] is not str:
