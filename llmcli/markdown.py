@@ -7,7 +7,6 @@ it never reaches above the top of the screen, so that nothing that has scrolled 
 
 import re
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 _FENCE = r"(`{3,}(?=[^`]*$)|~{3,})(.*)"
@@ -15,6 +14,7 @@ _AN_ITEM = re.compile(r"[ \t]*(?:[-+*]|\d{1,9}[.)])(?:\s|$)")
 _PERHAPS_MARKUP = re.compile(r"[\s`~*_#>|=+:-]*")  # a line of which nobody knows yet what it says
 _COLOR = r"\x1b\[[0-9;]*m"  # the escape sequences that rich writes
 
+_LEAST_ROOM = 6  # columns for a text in lists and quotes; less than that would show it by the letter, or not at all
 _MOST_OPEN = 40  # lines; what is open is rendered for every piece that comes
 _MOST_CODE = 12  # which takes several times as long
 
@@ -125,55 +125,56 @@ class Rendering:
     """
     Markdown to the lines that show it. HTML and images are shown as they are written, because a terminal can do nothing
     with them and nothing of an answer may get lost; so are the targets of references, which stand in other blocks, and
-    what is struck out where no style can show it. `harmless` maps characters that a terminal would obey.
+    what is struck out where no style can show it. So is a whole block in which lists and quotes stand in one another
+    so deep that no room is left for what they say. `harmless` maps characters that a terminal would obey.
     """
 
     def __init__(self, *, color: bool, harmless: dict[int, str]) -> None:
-        from markdown_it import MarkdownIt
+        from llmcli import markdown_elements, markdown_rules
 
-        rules = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"] if color else "table")
-        self._parser = rules.disable(["image", "autolink", "reference"])
+        self._rules, self._elements = markdown_rules, markdown_elements
         self._color = color
         self._harmless = harmless
         self._console: Any = None
+        self._document = markdown_elements.WholeMarkdown("", hyperlinks=False)  # made once, because it takes long
 
     def lines(self, block: str, width: int) -> list[str]:
-        """The lines of a block: none wider than `width`, none with blanks at its end, the first and last not blank."""
+        """
+        The lines of a block: none wider than `width`, none with blanks at its end, the first and last not blank unless
+        they are code.
+        """
         from rich.console import Console
-        from rich.markdown import Markdown
 
         if self._console is None or self._console.width != width:
             self._console = Console(
                 file=None, width=width, force_terminal=self._color, no_color=not self._color, highlight=False,
                 color_system="auto" if self._color else None, legacy_windows=False,
             )  # fmt: skip
-        document = _whole_tables(Markdown)("", hyperlinks=False)
-        document.parsed = self._parser.parse(block)
+        tokens = self._rules.parser(strikethrough=self._color).parse(block)
+        self._document.parsed = tokens
+        document: Any = self._document
+        if self._rules.is_too_deep(tokens) or width - self._elements.indentation(tokens) < _LEAST_ROOM:
+            document, tokens = self._elements.as_written(block), []
         with self._console.capture() as capture:
             self._console.print(document)
-        return _trimmed(capture.get().translate(self._harmless))
+        return _trimmed(capture.get().translate(self._harmless), *(_is_code(tokens[at:][:1]) for at in (0, -1)))
 
 
-@cache
-def _whole_tables(markdown: Any) -> Any:
-    """rich's Markdown, but that a table folds what has no room in a cell, and cuts nothing off."""
-    table: Any = markdown.elements["table_open"]
-
-    def console(self: Any, console: Any, options: Any) -> Any:
-        for each in table.__rich_console__(self, console, options):
-            for column in each.columns:
-                column.overflow = "fold"
-            yield each
-
-    folding = type("Table", (table,), {"__rich_console__": console})
-    return type("Page", (markdown,), {"elements": {**markdown.elements, "table_open": folding}})
+def _is_code(tokens: Sequence[Any]) -> bool:
+    return any(token.type in ("fence", "code_block") for token in tokens)
 
 
-def _trimmed(rendered: str) -> list[str]:
-    """What rich rendered, without the blanks that it pads every line with, and the blank lines around some blocks."""
-    lines = [re.sub(rf"[ \t]+((?:{_COLOR})*)$", r"\1", line) for line in rendered.split("\n")]
+def _trimmed(rendered: str, code_first: bool, code_last: bool) -> list[str]:
+    """
+    What rich rendered, without the blanks that it pads every line with, and the blank lines around some blocks. Those
+    of code are its own, but for one above and one below it, which rich adds.
+    """
+    lines = [re.sub(rf"[ \t]+((?:{_COLOR})*)$", r"\1", line) for line in rendered.rstrip("\n").split("\n")]
     said = [at for at, line in enumerate(lines) if re.sub(_COLOR, "", line).strip()]
-    return lines[said[0] : said[-1] + 1] if said else []
+    if not said:
+        return []
+    first, last = (1 if code_first else said[0]), (len(lines) - 1 if code_last else said[-1] + 1)
+    return lines[first:last]
 
 
 _BEGIN = "\x1b[?2026h\x1b[?25l"  # show what follows at once; no cursor meanwhile
@@ -273,7 +274,7 @@ class Page:
         return ["", *lines] if lines and self._apart else lines
 
     def _columns(self) -> int:
-        return self._width if self._size is None else max(1, min(self._width, self._size()[0]))
+        return self._width if self._size is None else max(2, min(self._width, self._size()[0]))
 
     def _open(self, lines: list[str], room: int) -> list[str]:
         """The lines of the open block that may still change, where not all of them can stay open."""

@@ -23,6 +23,8 @@ LAYERS = {
     "llmcli.redact": 0,
     "llmcli.http_errors": 0,
     "llmcli.markdown": 0,
+    "llmcli.markdown_elements": 0,
+    "llmcli.markdown_rules": 0,
     "llmcli.signals": 0,
     "llmcli.validation": 0,
     "llmcli.json_in_text": 0,
@@ -84,8 +86,9 @@ OWNERS: dict[str, set[str]] = {
     "typer": {"llmcli.cli", "llmcli.cli_setup", "llmcli.cli_options"},
     "httpx": {"llmcli.transport"},
     "httpcore": {"llmcli.transport"},
-    "rich": {"llmcli.markdown", "llmcli.commands.health_view"},  # text as markdown; a table that is drawn anew
-    "markdown_it": {"llmcli.markdown"},
+    # text as markdown; a table that is drawn anew
+    "rich": {"llmcli.markdown", "llmcli.markdown_elements", "llmcli.commands.health_view"},
+    "markdown_it": {"llmcli.markdown_rules", "llmcli.markdown_elements"},
     "jmespath": {"llmcli.expressions"},
     "jsonschema": {"llmcli.validation"},
     "referencing": {"llmcli.validation"},  # jsonschema's own
@@ -98,6 +101,9 @@ OWNERS: dict[str, set[str]] = {
 
 ONLY_INSIDE_FUNCTIONS = {"rich", "markdown_it", "keyring", "tomli_w", "jsonschema", "referencing"}
 
+# Modules of ours that extend the classes of such a library, and so may be imported inside functions only themselves.
+AS_HEAVY = {"llmcli.markdown_elements", "llmcli.markdown_rules"}
+
 # Where a function may import a module of ours, and why.
 LAZY = {
     "llmcli.cli": "each command loads its own module, so that --help loads none",
@@ -106,6 +112,7 @@ LAZY = {
     "llmcli.commands.chat_job": "who names no tools and no schema does not pay for them",
     "llmcli.commands.chat_asking": "who keeps nothing, and names no tools and no schema, does not pay for them",
     "llmcli.commands.chat": "who has chosen a model does not pay for looking around, nor who names no tools for them",
+    "llmcli.markdown": "its elements and rules are as heavy as the libraries that they extend",
     "llmcli.output": "what is piped is not rendered",
     "llmcli.providers.openai": "few requests have attachments, a schema, or go to the Responses API",
     "llmcli.registry": "a provider is loaded when it is asked for",
@@ -274,7 +281,8 @@ def too_eager(sources: Sources) -> Iterator[str]:
     """What few calls need is imported inside the function that needs it."""
     for module, source in sources.items():
         for found in imports_of(source):
-            if found.module.split(".")[0] in ONLY_INSIDE_FUNCTIONS and not found.lazy:
+            heavy = found.module.split(".")[0] in ONLY_INSIDE_FUNCTIONS or found.module in AS_HEAVY
+            if heavy and not found.lazy and module not in AS_HEAVY:
                 yield f"{module} imports {found.module} outside a function"
 
 

@@ -3,6 +3,7 @@
 import random
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -63,9 +64,11 @@ def lines(block: str, width: int = 40) -> list[str]:
     [
         ("a List<String> and <br>", ["a List<String> and <br>"]),
         ("<details>\ninside\n</details>", ["<details> inside </details>"]),
-        ("![a picture](http://host/p.png)", ["!a picture (http://host/p.png)"]),
+        ("![a picture](http://host/p.png)", ["![a picture](http://host/p.png)"]),
+        ('![*a*](p.png "why") [![b](c)](d)', ['![*a*](p.png "why") ![b](c) (d)']),
         ("<http://host/>", ["<http://host/>"]),
         ("[a page](http://host/)", ["a page (http://host/)"]),
+        ('[page](http://host/ "its title")', ['page (http://host/ "its title")']),
         ("&lt;b&gt; &amp;", ["<b> &"]),
         ("[1]: http://host/", ["[1]: http://host/"]),
         ("~~no~~ yes", ["~~no~~ yes"]),
@@ -81,6 +84,87 @@ def test_a_word_is_struck_out_where_there_are_styles() -> None:
 
 def test_a_block_of_nothing_has_no_lines() -> None:
     assert lines("\n \n") == []
+
+
+@pytest.mark.parametrize("width", [40, 20])
+def test_a_table_that_has_no_room_folds_and_loses_nothing(width: int) -> None:
+    row = "https://example.org/a/very/long/address/that/fits/nowhere"
+    shown = "".join("".join(lines(f"| where | 説明 |\n|---|---|\n| {row} | これは長い説明です |\n", width)).split())
+
+    assert "…" not in shown
+    assert all(sign in shown for sign in "これは長い説明です")
+    assert sorted(sign for sign in shown if sign.isascii() and sign.isalpha()) == sorted(
+        sign for sign in "where" + row if sign.isalpha()
+    )
+
+
+def a_row_of(*cells: str) -> str:
+    return f"|{'|'.join(cells)}|\n"
+
+
+def test_a_table_with_more_columns_than_have_room_is_a_line_for_each_cell() -> None:
+    days = [str(day) for day in range(1, 32)]
+    table = a_row_of("Day", *days) + a_row_of(*["-"] * 32) + a_row_of("**Mo**", *(f"d{day}" for day in days))
+
+    assert lines(table + a_row_of("Tu", "", "x"), 80)[:36] == [
+        "Day: Mo", *(f"{day}: d{day}" for day in days), "", "Day: Tu", "1:", "2: x",
+    ]  # fmt: skip
+    assert lines(a_row_of("One", "Two", "Three") + "|-|-|-|\n", 12) == ["One", "Two", "Three"]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(["", "x", "世界", "a-word", "two words", "👍"]), min_size=5), min_size=1),
+    st.integers(1, 40),
+    st.integers(6, 90),
+)
+@settings(deadline=None)
+def test_every_cell_of_a_table_is_shown_on_terminals_of_any_width(
+    rows: list[list[str]], columns: int, width: int
+) -> None:
+    head = [f"{column:x}" for column in range(columns)]
+    table = "".join(a_row_of(*row) for row in [head, ["-"] * columns, *rows])
+
+    shown = Counter("".join(lines(table, width)))
+
+    wanted = Counter("".join(sign for row in [head, *rows] for cell in row for sign in cell if sign != " "))
+    assert all(shown[sign] >= count for sign, count in wanted.items())
+
+
+@pytest.mark.parametrize(("first", "then"), [("", ""), ("> ", "> "), ("- ", "  ")])
+def test_a_cell_that_no_heading_stands_above_is_shown(first: str, then: str) -> None:
+    shown = " ".join(lines(f"{first}|a|b|\n{then}|-|-|\n{then}|1|2|3 is \\| *kept*||\n{then}|4|\n"))
+
+    assert shown.split("─")[-1].replace("▌", "").split() == ["1", "2", "3", "is", "|", "kept", "4"]
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+@pytest.mark.parametrize("depth", [1, 5, 10, 15, 25, 60, 150])
+@pytest.mark.parametrize(
+    "nested",
+    [
+        lambda depth: ">" * depth + " the end",
+        lambda depth: "".join(f"{'  ' * level}- level\n" for level in range(depth)) + "  " * depth + "the end\n",
+        lambda depth: "1. " * depth + "the end",
+        lambda depth: "> - " * depth + "the end",
+    ],
+)
+def test_what_stands_in_many_lists_and_quotes_is_shown(
+    nested: Callable[[int], str], depth: int, width: int
+) -> None:  # fmt: skip
+    shown = lines(nested(depth), width)
+
+    assert re.sub(r"[^a-z]", "", "".join(shown)).endswith("theend")
+    assert "".join(shown).count("level") in (0, depth)
+
+
+def test_the_blank_lines_of_code_are_shown() -> None:
+    assert lines("```\n\n\n  a\n\nb\n\n```\n") == ["", "", "   a", "", " b", ""]
+    assert lines("text\n```\n\na\n```\n")[-2:] == ["", " a"]
+    assert lines("```\n```") == []
+
+
+def test_a_terminal_of_two_columns_shows_every_sign() -> None:
+    assert "".join("".join(lines("# 世界\n\n- a **b**\n\n|c|d|\n|-|-|\n|世|e|\n", 2))) == "#世界-a**b**|c|d||-|-||世|e|"
 
 
 # --- the page: what stands on the screen ----------------------------------------------------------
@@ -331,15 +415,3 @@ def test_the_log_of_verbose_and_the_answer_do_not_overwrite_each_other(llmcli: P
         done = session.ended()
     assert "\x1b[?2026h" not in done.text
     assert "One two" in done.text
-
-
-@pytest.mark.parametrize("width", [40, 20])
-def test_a_table_that_has_no_room_folds_and_loses_nothing(width: int) -> None:
-    row = "https://example.org/a/very/long/address/that/fits/nowhere"
-    shown = "".join("".join(lines(f"| where | 説明 |\n|---|---|\n| {row} | これは長い説明です |\n", width)).split())
-
-    assert "…" not in shown
-    assert all(sign in shown for sign in "これは長い説明です")
-    assert sorted(sign for sign in shown if sign.isascii() and sign.isalpha()) == sorted(
-        sign for sign in "where" + row if sign.isalpha()
-    )
