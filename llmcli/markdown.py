@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-_FENCE = r"(`{3,}(?=[^`]*$)|~{3,})(.*)"
+_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
 _AN_ITEM = re.compile(r"[ \t]*(?:[-+*]|\d{1,9}[.)])(?:\s|$)")
+_INDENTED = re.compile(r" {4}| {0,3}\t")
 _PERHAPS_MARKUP = re.compile(r"[\s`~*_#>|=+:-]*")  # a line of which nobody knows yet what it says
 _COLOR = r"\x1b\[[0-9;]*m"  # the escape sequences that rich writes
 
@@ -21,15 +22,16 @@ _MOST_CODE = 12  # which takes several times as long
 
 class Blocks:
     """
-    Cuts growing Markdown text into complete blocks: at blank lines, except inside fenced code and lists, and around
-    fenced code. A list goes on until a line shows that it does not belong to it.
+    Cuts growing Markdown text into complete blocks, which say by themselves what they say in the whole: at blank lines,
+    except inside code and lists, and around fenced code. A list goes on until a line shows that it does not belong to
+    it; what does, only the parser knows.
     """
 
     def __init__(self) -> None:
         self._line: list[str] = []  # the pieces of a line whose end has not come
         self._block: list[str] = []
-        self._fence = ""
-        self._list = False
+        self._fence = ""  # of the code that the block is
+        self._goes_on = False  # perhaps after blank lines, because it may be a list, or code that is indented
 
     def feed(self, text: str) -> list[str]:
         """Take the next piece of the text and return the blocks that the lines in it show to be complete."""
@@ -59,14 +61,14 @@ class Blocks:
     @property
     def is_code(self) -> bool:
         """Whether the open block is code, and nothing else."""
-        return bool(self._fence) and not self._list
+        return bool(self._fence)
 
     def cuts(self) -> list[int]:
         """The lines of the open block before which it may be cut if that changes nothing of what is to be seen."""
         if self.is_code:
             return [at for at, line in enumerate(self._block) if at > 1 and line.strip()]
         items = [at for at, line in enumerate(self._block) if _AN_ITEM.match(line)]
-        if not self._list or not items:
+        if not self._goes_on or not items:
             return []
         outer = min(_indent(self._block[at]) for at in items)
         return [at for at in items[1:] if _indent(self._block[at]) == outer]
@@ -87,33 +89,36 @@ class Blocks:
         """A line is complete: it goes on with the open block, or ends it, or begins another."""
         if self._fence:
             self._block.append(line)
-            if re.fullmatch(rf"[ \t]*{self._fence}{self._fence[0]}*\s*", line):
-                self._fence = ""
-                return [] if self._list else self._complete()
-            return []
+            is_end = re.fullmatch(rf" {{0,3}}{self._fence}{self._fence[0]}*[ \t]*\n?", line)
+            return self._complete() if is_end else []
         if not line.strip():
-            if self._list:
+            if self._goes_on:
                 self._block.append(line)
                 return []
             return self._complete()
-        blocks = self._complete() if self._is_past_list(line) else []
-        mark = re.match((r"[ \t]*" if self._list else " {0,3}") + _FENCE, line)
-        if mark:
-            blocks += [] if self._list else self._complete()
-            self._fence = mark[1]
-        self._list = self._list or _AN_ITEM.match(line) is not None
+        fence = _FENCE.match(line)
+        blocks = self._complete() if self._is_past(line, fence is not None) else []
+        if fence and not self._block:
+            self._fence = fence[1]
+        self._goes_on = bool(self._goes_on or _AN_ITEM.match(line) or _INDENTED.match(line))
         self._block.append(line)
         return blocks
 
-    def _is_past_list(self, line: str) -> bool:
-        """Whether a line stands behind a list, after a blank line, and does not go on with it."""
-        after_blank = self._list and not self._block[-1].strip()
-        return after_blank and not line.startswith(("  ", "\t")) and not _AN_ITEM.match(line)
+    def _is_past(self, line: str, is_fence: bool) -> bool:
+        """Whether a line does not belong to the open block."""
+        if not self._goes_on:
+            return is_fence
+        after_blank = not self._block[-1].strip()
+        if not is_fence and (not after_blank or line.startswith(("  ", "\t")) or _AN_ITEM.match(line)):
+            return False
+        from llmcli.markdown_rules import begins_block
+
+        return begins_block("".join(self._block), line)
 
     def _complete(self) -> list[str]:
         """The open block is complete, if there is one."""
         block, self._block = "".join(self._block), []
-        self._list, self._fence = False, ""
+        self._goes_on, self._fence = False, ""
         return [block] if block.strip() else []
 
 

@@ -35,6 +35,15 @@ def is_too_deep(tokens: Iterable[Token]) -> bool:
     return any(token.nesting == 1 and token.level >= _DEEPEST - 1 for token in tokens)
 
 
+def begins_block(before: str, line: str) -> bool:
+    """Whether a line is the beginning of something that does not belong to what stands before it."""
+    rules = parser(strikethrough=False)
+    tokens: list[Token] = []
+    rules.block.parse(before + line, rules, {}, tokens)
+    outermost = [token.map for token in tokens if token.level == 0 and token.map]
+    return bool(outermost) and outermost[-1][:1] == [before.count("\n")]
+
+
 def _whole_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """A table with all the cells of its rows, also those for which its heading has no column."""
     before = len(state.tokens)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmcli.markdown import Blocks, Page, Rendering
+from llmcli.markdown_rules import parser
 from tests.program import Program
 from tests.screen import Screen
 from tests.servers import DONE, LAST_CHUNK, STREAM_HEAD, Connection, Server, chunk, delta, event, finish
@@ -43,6 +44,45 @@ def test_code_within_a_line_opens_no_block() -> None:
 def test_a_list_goes_on_after_blank_lines_until_something_else_begins() -> None:
     text = "1. one\n\n   more of one\n\n2. two\n\n    ```sh\n    ls\n\n    ```\n\n   - three\n\n"
     assert blocks(text, "After.\n") == [text, "After.\n"]
+
+
+def test_a_fence_that_is_indented_like_code_does_not_end_the_code_around_it() -> None:
+    text = "```md\n1. so:\n\n    ```sh\n    ls\n    ```\n\t```\n\nstill code\n   ```\n"
+    assert blocks(text, "text\n\nmore\n") == [text, "text\n", "more\n"]
+
+
+def test_code_in_a_list_ends_with_its_item() -> None:
+    text = "- so:\n  ```\n  ls\n\n"
+    assert blocks(text, "After.\n\nMore.\n") == [text, "After.\n", "More.\n"]
+
+
+def test_code_between_the_items_of_a_list_is_a_block_of_its_own() -> None:
+    assert blocks("1. so:\n```sh\n\nls\n```\n2. then") == ["1. so:\n", "```sh\n\nls\n```\n", "2. then"]
+
+
+def test_indented_code_goes_on_after_blank_lines() -> None:
+    assert blocks("    one\n\n\n    two\n\ntext\n") == ["    one\n\n\n    two\n\n", "text\n"]
+
+
+LINES = [
+    "", "", "text", "  two", "    four", "     five", "\ttab", "- item", "-", "* star", "1. one", "2) two",
+    "  - nested", "   - nested", "      deep", "- > quote", "> quote", "> - item", "> ```", "```", "```py", "````",
+    "~~~", "   ```", "    ```", "      ```", "\t```", "- ```", "1. ```", "``` x `y`", "# head", "---", "- - -", "***",
+    "===", "| a | b |", "|---|---|", "|1|2|3|", "<div>", "[x]: y", "    - ", "-\tx", "> ",
+]  # fmt: skip
+
+
+def read(text: str) -> list[object]:
+    return [
+        (token.type, token.level, token.content, token.info, token.attrs, token.children)
+        for token in parser(strikethrough=True).parse(text)
+    ]
+
+
+@settings(deadline=None, max_examples=1000)
+@given(st.lists(st.sampled_from(LINES), max_size=20).map("\n".join))
+def test_blocks_say_what_the_whole_says(text: str) -> None:
+    assert [token for block in blocks(text) for token in read(block)] == read(text)
 
 
 @given(st.text(alphabet="a`~- 1.\n", max_size=60), st.integers(1, 5))
