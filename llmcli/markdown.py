@@ -7,7 +7,8 @@ it never reaches above the top of the screen, so that nothing that has scrolled 
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from itertools import islice, takewhile
+from typing import Any, NamedTuple
 
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
 _AN_ITEM = re.compile(r"[ \t]*(?:[-+*]|\d{1,9}[.)])(?:\s|$)")
@@ -188,20 +189,43 @@ _CLIP, _WRAP = "\x1b[?7l", "\x1b[?7h"
 _ERASE_LINE, _ERASE_BELOW = "\x1b[K", "\x1b[J"
 
 
+class Screen(NamedTuple):
+    """
+    What lines are drawn on: the columns and rows of a terminal, and how often the process has gone on after it was
+    stopped, while others wrote to it.
+    """
+
+    columns: int
+    rows: int
+    stops: int = 0
+
+
 class Region:
     """
     The lines at the end of what was written that are drawn anew. The cursor stands at the beginning of the line below.
 
     They are cut rather than wrapped by the terminal, so that each is one line of it, whatever it thinks of the width of
     a sign.
+
+    Where they stand nobody knows any more when others have written below them, or when the terminal has another size
+    and shows a line of them as several. Such lines stay as they are, and what they do not say yet is drawn below.
     """
 
     def __init__(self) -> None:
         self._lines: list[str] = []
+        self._from_start = True  # whether they begin with the beginning of what is open
+        self._left = ""  # the signs of what is open that stand above them, where nothing can be drawn
+        self._screen: Screen | None = None
 
-    def drawn_anew(self, finished: Sequence[str], view: Sequence[str], columns: int, rows: int) -> str:
+    def drawn_anew(self, finished: Sequence[str], view: Sequence[str], screen: Screen) -> str:
         """What makes a terminal show finished lines, and below them the open ones as far as they fit."""
-        view = view[-max(1, rows - 1) :]
+        if self._screen not in (None, screen):
+            self._leave(screen)
+        self._screen = screen
+        if self._left:
+            finished, view = self._not_left(finished, view)
+        self._from_start = len(view) < screen.rows
+        view = view[-max(1, screen.rows - 1) :]
         same = 0
         while not finished and same < min(len(view), len(self._lines)) and view[same] == self._lines[same]:
             same += 1
@@ -210,36 +234,100 @@ class Region:
         up = len(self._lines) - same
         start = f"\x1b[{up}A\r" if up else "\r"
         self._lines = list(view)
+        columns = screen.columns
         lines = [*(_line(line, columns) for line in finished), _CLIP, *(_line(line, columns) for line in view[same:])]
         return "".join([_BEGIN, start, *lines, _WRAP, _ERASE_BELOW, _END])
+
+    def _leave(self, screen: Screen) -> None:
+        """Leave the lines of which it is not certain where they stand."""
+        certain = 0
+        if self._screen is not None and self._screen.stops == screen.stops:
+            fit = takewhile(lambda line: _width(line) <= screen.columns, reversed(self._lines))
+            certain = min(len(list(fit)), max(0, screen.rows - 1))
+        lines, self._lines = self._lines, self._lines[len(self._lines) - certain :]
+        if self._from_start:  # else what was shown of it is its end, which comes again behind what was not shown
+            self._left += _signs(lines[: len(lines) - certain])
+
+    def _not_left(self, finished: Sequence[str], view: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+        """Of the lines those that do not stand above, or stand there as what they are no more."""
+        first = _signs(finished)
+        shown = zip(self._left, first + _signs(view), strict=False)
+        said = sum(1 for _ in takewhile(lambda signs: signs[0] == signs[1], shown))
+        self._left = self._left[len(first) : said]
+        return _behind(finished, said), _behind(view, said - len(first))
+
+
+def _signs(lines: Sequence[str]) -> str:
+    """What lines say, however it is broken into lines."""
+    return re.sub(rf"{_COLOR}|[\s▌]", "", "".join(lines))
+
+
+def _behind(lines: Sequence[str], said: int) -> Sequence[str]:
+    """The lines behind so many signs; a word that stands there by half is said again."""
+    if said <= 0:
+        return lines
+    for at, line in enumerate(lines):
+        here = len(_signs([line]))
+        if said < here:
+            return [_rest(line, said), *lines[at + 1 :]]
+        said -= here
+        if not said:
+            return lines[at + 1 :]
+    return []
+
+
+def _rest(line: str, said: int) -> str:
+    """A line without the words that are said, indented and coloured as it was; no item begins anew."""
+    parts = re.split(f"({_COLOR})", line)  # the text at even places
+    text = "".join(parts[::2])
+    end = [at for at, sign in enumerate(text) if _signs([sign])][said]
+    while end and not text[end - 1].isspace():
+        end -= 1
+    start = end - len(text[:end].lstrip(" ▌•"))
+    if start == end:  # no word is said
+        return line
+    # what is left out is a sign that no terminal is sent, so that the escape sequences keep their places
+    text = text[:start].replace("•", " ") + "\0" * (end - start) + text[end:]
+    signs = iter(text)
+    parts[::2] = ["".join(islice(signs, len(part))) for part in parts[::2]]
+    return "".join(parts).replace("\0", "")
+
+
+def _width(line: str) -> int:
+    from rich.cells import cell_len
+
+    return cell_len(re.sub(_COLOR, "", line))
 
 
 def _line(line: str, columns: int) -> str:
     """A line and what erases the rest of the old one, which in the last column would erase the last sign."""
-    from rich.cells import cell_len
-
-    full = cell_len(re.sub(_COLOR, "", line)) >= columns
+    full = _width(line) >= columns
     return f"{line}\n" if full else f"{line}{_ERASE_LINE}\n"
 
 
 Size = Callable[[], tuple[int, int]]  # columns and lines
+Stops = Callable[[], int]
 
 
 class Page:
     """
     Markdown that grows, on a terminal. `size` tells the columns and lines of one on which what is open can be drawn
-    anew; without it a block is written when it is complete, `width` columns wide.
+    anew, and `stops` how often others may have written to it meanwhile; without a size a block is written when it is
+    complete, `width` columns wide.
 
     `draw` is to be called before what was written goes out.
     """
 
     def __init__(
-        self, write: Callable[[bytes], None], rendering: Rendering, width: int, size: Size | None
+        self, write: Callable[[bytes], None], rendering: Rendering, width: int, size: Size | None = None,
+        stops: Stops = lambda: 0,
     ) -> None:  # fmt: skip
         self._write = write
         self._rendering = rendering
         self._width = width
         self._size = size
+        self._stops = stops
+        self._screen = self._seen()
         self._blocks = Blocks()
         self._finished: list[str] = []  # lines that are to be written
         self._apart = False  # whether the next block stands below another
@@ -249,6 +337,7 @@ class Page:
 
     def feed(self, text: str) -> None:
         """Take the next piece of the text."""
+        self._screen = self._seen()
         for block in self._blocks.feed(text):
             self._finish(block)
         self._fed = True
@@ -259,10 +348,12 @@ class Page:
         """See to it that all is to be seen that came."""
         if self._fed and self._size is not None:
             self._fed = False
-            self._put(self._open(self._lines(self._blocks.open), self._size()[1] - 1))
+            self._screen = self._seen()
+            self._put(self._open(self._lines(self._blocks.open), self._screen.rows - 1))
 
     def close(self) -> None:
         """What came is a whole for now: somebody else writes, or the answer has ended."""
+        self._screen = self._seen()
         for block in self._blocks.end():
             self._finish(block)
         self._put([])
@@ -278,8 +369,12 @@ class Page:
         lines = self._rendering.lines(block, self._columns()) if block else []
         return ["", *lines] if lines and self._apart else lines
 
+    def _seen(self) -> Screen:
+        """The terminal as it is now: it is looked at once for each drawing, of which all parts must fit together."""
+        return Screen(self._width, 0) if self._size is None else Screen(*self._size(), self._stops())
+
     def _columns(self) -> int:
-        return self._width if self._size is None else max(2, min(self._width, self._size()[0]))
+        return max(2, min(self._width, self._screen.columns))
 
     def _open(self, lines: list[str], room: int) -> list[str]:
         """The lines of the open block that may still change, where not all of them can stay open."""
@@ -302,8 +397,7 @@ class Page:
         if self._size is None:
             shown = "".join(f"{line}\n" for line in self._finished)
         else:
-            columns, rows = self._size()
-            shown = self._region.drawn_anew(self._finished, view, columns, rows)
+            shown = self._region.drawn_anew(self._finished, view, self._screen)
         self._finished = []
         if shown:
             self._write(shown.encode())

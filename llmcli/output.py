@@ -73,6 +73,9 @@ class Terminal(Protocol):
     def size(self) -> tuple[int, int]:
         """Its columns and lines."""
 
+    def stops(self) -> int:
+        """How often others may have written to it, because we were stopped."""
+
 
 class Sink(Place, Protocol):
     """
@@ -171,6 +174,10 @@ class Stdout(_Descriptor):
             if columns and lines:
                 return columns, lines
         return 80, 24
+
+    def stops(self) -> int:
+        """See `Terminal`."""
+        return signals.stops()
 
     def write(self, data: bytes) -> None:
         """See `Place`."""
@@ -379,7 +386,10 @@ def write_markdown(events: Iterable[Event | Round], sink: Place, look: Look, rep
 
     terminal = sink.terminal if look.color and look.live else None
     rendering = Rendering(color=look.color, harmless=_ESCAPES_OF_ENTITIES)
-    page = Page(sink.write, rendering, look.width, terminal.size if terminal else None)
+    if terminal is None:
+        page = Page(sink.write, rendering, look.width)
+    else:
+        page = Page(sink.write, rendering, look.width, terminal.size, terminal.stops)
     escaper = Escaper()
     if terminal is not None:
         terminal.drawing = page

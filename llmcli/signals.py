@@ -18,6 +18,7 @@ SIGPIPE, SIGINT = signal.SIGPIPE, signal.SIGINT
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MAIN = get_ident()  # the thread that hears signals
 _SOONEST, _LATEST = 0.001, 10.0**7  # seconds: 0 would be no timer at all, and infinity is none that the system has
+_stops: list[int] = []  # the signals by which a shell has let us go on
 _held: list[int] = []  # while something must not be done by half, the signal that came meanwhile
 
 
@@ -46,6 +47,8 @@ def care(*, patiently: bool = False) -> None:
             signal.signal(number, _interrupt_once)
         elif handler is signal.SIG_DFL:
             signal.signal(number, _interrupt)
+    if signal.getsignal(signal.SIGCONT) is signal.SIG_DFL:
+        signal.signal(signal.SIGCONT, _go_on)
     sys.unraisablehook = _unraisable
 
 
@@ -96,6 +99,15 @@ def within(seconds: float | None) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def stops() -> int:
+    """How often we have been stopped (Ctrl-Z) and gone on since `care`: others have written to the terminal then."""
+    return len(_stops)
+
+
+def _go_on(number: int, frame: FrameType | None) -> None:
+    _stops.append(number)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -47,6 +47,14 @@ class Screen:
         """The program writes this."""
         self._stream.feed(data)
 
+    def resize(self, columns: int, lines: int) -> None:
+        """The terminal gets another size, and breaks its lines anew, as most do. Their looks are forgotten."""
+        above = [*self._screen.history.top, *(self._screen.buffer[at] for at in range(self._screen.cursor.y))]
+        written = "".join(f"{self._line(line)}\r\n" for line in above)
+        self._screen = _Emulated(columns, lines, history=_KEPT, ratio=0.5)
+        self._stream = pyte.ByteStream(self._screen)
+        self.feed(written.encode())
+
     @property
     def window(self) -> list[str]:
         """The lines that are on the screen now, without blanks at their ends."""

@@ -2,6 +2,7 @@
 
 import random
 import re
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -217,8 +218,10 @@ class Sheet:
 
     def __init__(self, columns: int, rows: int, rendering: Rendering | None = None) -> None:
         self.screen = Screen(columns, rows)
+        self.shape = columns, rows
+        self.stops = 0
         self.page = Page(
-            self._write, rendering or Rendering(color=True, harmless={}), 80, lambda: (columns, rows)
+            self._write, rendering or Rendering(color=True, harmless={}), 80, lambda: self.shape, lambda: self.stops
         )  # fmt: skip
         self.size = 0
 
@@ -231,6 +234,16 @@ class Sheet:
         for piece in pieces:
             self.page.feed(piece)
             self.page.draw()
+
+    def resize(self, columns: int, rows: int) -> None:
+        """The terminal gets another size."""
+        self.shape = columns, rows
+        self.screen.resize(columns, rows)
+
+    def others_write(self, text: str) -> None:
+        """The page is stopped, something else is written, and it goes on."""
+        self._write(text.encode())
+        self.stops += 1
 
 
 def block_by_block(text: str, width: int) -> list[str]:
@@ -352,6 +365,95 @@ def test_the_cursor_is_shown_and_lines_wrap_after_every_drawing() -> None:
     assert sheet.screen.lines[-2:] == ["x" * 20, "x" * 10]
 
 
+# --- the page, when the terminal changes ----------------------------------------------------------
+
+
+def words(count: int, first: int = 0) -> str:
+    return " ".join(f"w{number}" for number in range(first, first + count))
+
+
+OPEN = {
+    "a paragraph": lambda part: words(60, part * 60) + " ",
+    "a list": lambda part: "".join(f"- {words(20, at)}\n" for at in range(part * 100, part * 100 + 100, 20)),
+    "code": lambda part: ("" if part else "```py\n") + "".join(
+        f"{'  ' * (at % 3)}{words(1 + at % 17, part * 200 + at * 20)}\n" for at in range(9)
+    ),
+    "a quotation": lambda part: ("" if part else "> ") + f"**{words(20, part * 60)}** {words(20, part * 60 + 20)}\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_of_an_answer_each_word_is_there_once_after_the_terminal_has_got_other_sizes(name: str) -> None:
+    sheet = Sheet(80, 24)
+    said = ""
+    for part, shape in enumerate([(50, 24), (80, 12), (80, 30), (30, 20)]):
+        text = OPEN[name](part)
+        sheet.says(*re.findall(r"\S+\s*", text))
+        sheet.resize(*shape)
+        said += text
+    sheet.says("w999")
+    sheet.page.close()
+
+    shown = re.sub(r"[\s▌]", "", sheet.screen.text)  # the terminal breaks lines within words
+    assert re.findall(r"w\d+", shown) == re.findall(r"w\d+", f"{said} w999")
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_what_others_have_written_stays_and_the_answer_goes_on_below(name: str) -> None:
+    sheet = Sheet(60, 24)
+    before, behind = OPEN[name](0), OPEN[name](1)
+    sheet.says(*re.findall(r"\S+\s*", before))
+    sheet.others_write("$ echo hello\nhello\n$ fg\n")
+    sheet.says(*re.findall(r"\S+\s*", behind))
+    sheet.page.close()
+
+    shown = [*re.findall(r"w\d+", before), "$ echo hello", "hello", "$ fg", *re.findall(r"w\d+", behind)]
+    assert re.findall(r"w\d+|\$ \w.*|hello", sheet.screen.text) == shown
+
+
+def test_a_word_that_stood_there_by_half_is_whole_below() -> None:
+    sheet = Sheet(40, 24)
+    sheet.says("- one **two** thr")
+    sheet.others_write("$ fg\n")
+    sheet.says("ee four")
+    assert sheet.screen.lines == [" • one two thr", "$ fg", "   three four"]
+
+
+def test_what_turns_out_to_be_something_else_is_said_again_below() -> None:
+    sheet = Sheet(40, 24)
+    sheet.says("one *two")
+    sheet.others_write("$ fg\n")
+    sheet.says(" three* four")
+    sheet.page.close()
+    assert sheet.screen.lines == ["one *two", "$ fg", "two three four"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.sampled_from([*SCRAPS, "SIZE", "STOP"]), max_size=40),
+    st.randoms(use_true_random=False),
+)  # fmt: skip
+def test_no_word_is_lost_whatever_happens_to_the_terminal(pieces: list[str], chance: random.Random) -> None:
+    sheet = Sheet(40, 10)
+    text = ""
+    for number, piece in enumerate(pieces):
+        if piece == "SIZE":
+            sheet.resize(chance.choice([20, 40, 80]), chance.choice([4, 10, 24]))
+        elif piece == "STOP":
+            sheet.others_write("$ fg\n")
+        else:
+            sheet.says(piece, f"w{number}w ")
+            text += f"{piece}w{number}w "
+    sheet.page.close()
+
+    assert marks(sheet.screen.text) >= marks("".join(block_by_block(text, 80)))
+
+
+def marks(shown: str) -> set[str]:
+    """Which words are there, also those that the terminal has broken."""
+    return set(re.findall(r"w\d+w", re.sub(r"[\s▌]", "", shown)))
+
+
 # --- the program ----------------------------------------------------------------------------------
 
 
@@ -418,6 +520,21 @@ def test_ctrl_c_leaves_what_came_and_a_terminal_in_order(llmcli: Program, serve:
     assert screen_of(session) == ["One", "", "Two bold"]
     assert screen.cursor_is_shown
     assert screen.cursor == (0, 3)
+
+
+def test_after_ctrl_z_and_fg_the_answer_goes_on_below_what_the_shell_wrote(llmcli: Program, serve: Serve) -> None:
+    steps = Steps(serve, delta("One\n\nTwo **bold**"), delta(" three"))
+    with asking(llmcli, steps.url) as session:
+        steps.next()
+        session.until("bold")
+        session.until("\x1b[?2026l")
+        session.send(signal.SIGSTOP)
+        session.screen += b"[1]+  Stopped\r\n$ fg\r\n"
+        session.send(signal.SIGCONT)
+        steps.next()
+        steps.next()
+        assert session.ended().status == 0
+    assert screen_of(session) == ["One", "", "Two bold", "[1]+  Stopped", "$ fg", "three"]
 
 
 def test_thinking_between_two_parts_of_an_answer_stands_between_them(llmcli: Program, serve: Serve) -> None:

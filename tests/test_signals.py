@@ -12,6 +12,12 @@ BEGIN = "import os, signal\nfrom llmcli import signals\nsignals.care()\n"
 KILL = "os.kill(os.getpid(), signal.SIGTERM)"
 
 
+def test_it_is_counted_how_often_we_go_on() -> None:
+    source = f"{BEGIN}for _ in range(2):\n    os.kill(os.getpid(), signal.SIGCONT)\nprint(signals.stops())\n"
+
+    assert subprocess.check_output([sys.executable, "-c", source], timeout=PATIENCE) == b"2\n"
+
+
 @pytest.mark.parametrize(
     "source",
     [
