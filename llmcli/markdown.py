@@ -258,8 +258,9 @@ class Region:
 
 
 def _signs(lines: Sequence[str]) -> str:
-    """What lines say, however it is broken into lines."""
-    return re.sub(rf"{_COLOR}|[\s▌]", "", "".join(lines))
+    """What lines say, however it is broken into lines; the rule below a heading is as long as its table is wide."""
+    signs = (re.sub(rf"{_COLOR}|[\s▌]", "", line) for line in lines)
+    return "".join(said for said in signs if said.strip("─━"))
 
 
 def _behind(lines: Sequence[str], said: int) -> Sequence[str]:

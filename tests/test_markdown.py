@@ -398,6 +398,14 @@ def test_of_an_answer_each_word_is_there_once_after_the_terminal_has_got_other_s
     assert re.findall(r"w\d+", shown) == re.findall(r"w\d+", f"{said} w999")
 
 
+def test_the_rows_of_a_table_are_there_once_after_the_terminal_has_lost_lines() -> None:
+    sheet = Sheet(80, 24)
+    sheet.says("| a | b |\n|---|---|\n", *(f"| w{row} | x |\n" for row in range(6)))
+    sheet.resize(80, 6)
+    sheet.says("| w6-is-wider | x |\n", "\n", "text")
+    assert re.findall(r"w\d+", sheet.screen.text) == [f"w{row}" for row in range(7)]
+
+
 @pytest.mark.parametrize("name", OPEN)
 def test_what_others_have_written_stays_and_the_answer_goes_on_below(name: str) -> None:
     sheet = Sheet(60, 24)
