@@ -185,7 +185,7 @@ def to_send(turns: Iterable[Turn], provider: Provider, *, tools: bool) -> tuple[
     The messages of a conversation as this provider can take them. What only the provider understands that gave it
     (thinking, signatures) goes back to that one alone. Tool calls and results become text where no `tools` are offered
     (some APIs refuse them then) or the provider has none, and attachments where they are not taken. The last system
-    prompt holds, and comes first.
+    prompt holds, and comes first. An answer that says nothing is left out, for many APIs refuse it.
     """
     turns = tuple(turns)
     system = system_prompt(turns)
@@ -193,7 +193,7 @@ def to_send(turns: Iterable[Turn], provider: Provider, *, tools: bool) -> tuple[
     said = (entry for turn in turns for entry in turn if entry.message.role != "system")
     sent = [_sent(entry, provider, tools=tools) for entry in said]
     opening = (message("system", system),) if system else ()
-    return (*opening, *_joined(each for each in sent if each.parts))
+    return (*opening, *_joined(_answered(each for each in sent if _says_something(each))))
 
 
 def system_prompt(turns: Iterable[Turn]) -> str:
@@ -227,6 +227,43 @@ def _sent_part(part: Part, provider: Provider, *, own: bool, tools: bool) -> Ite
         yield Text(f"[{_what(part)}]")
     else:
         yield part
+
+
+def _says_something(said: Message) -> bool:
+    """Thinking alone is no answer: without what it led to, an API takes it as empty (anomalyco/opencode#15715)."""
+    if said.role != "assistant":
+        return bool(said.parts)
+    return bool(said.text.strip()) or any(isinstance(part, ToolCall | Attachment) for part in said.parts)
+
+
+_NOT_RUN = "the call was not carried out"
+
+
+def _answered(messages: Iterable[Message]) -> Iterator[Message]:
+    """
+    The messages with a result for each tool call. Where a conversation went on without one, as after `--tool-defs`,
+    every later request would be refused (open-octo/octo-agent#250).
+    """
+    calls: list[ToolCall] = []  # of the message before
+    for each in messages:
+        if each.role == "tool":
+            yield Message("tool", _one_for_each(calls, each.parts))
+        else:
+            if calls:
+                yield Message("tool", _one_for_each(calls, ()))
+            yield each
+        calls = [part for part in each.parts if isinstance(part, ToolCall)]
+
+
+def _one_for_each(calls: Sequence[ToolCall], parts: Sequence[Part]) -> tuple[Part, ...]:
+    """A result for each call, in their order, of which two may have one id; and what else there is."""
+    left, results = list(parts), list[Part]()
+    for call in calls:
+        found = next((part for part in left if isinstance(part, ToolResult) and part.id == call.id), None)
+        if found is not None:
+            left.remove(found)
+        results.append(found or marked(ToolResult(call.id, call.name, _NOT_RUN, failed=True)))
+    return (*results, *left)
 
 
 # Control characters, those that change the direction of text, those that nobody sees, and tags, in which text hides.

@@ -131,6 +131,34 @@ def test_roles_take_turns_also_where_an_answer_is_missing() -> None:
     assert sent.text == "a\n\nb"
 
 
+def test_a_call_that_nobody_answered_does_not_end_a_conversation() -> None:
+    """`--tool-defs` in a session: an API refuses whatever follows a call but its result (open-octo/octo-agent#250)."""
+    later = (Entry(message("user", "Never mind."), 200.0),)
+    sent = to_send([(ASKED, CALLED), later], provider("openai", tools=True), tools=True)
+    assert [each.role for each in sent] == ["user", "assistant", "tool", "user"]
+    (result,) = sent[2].parts
+    assert isinstance(result, ToolResult)
+    assert (result.id, result.name, result.failed) == ("call_1", "now", True)
+    assert "the call was not carried out" in result.content
+
+
+def test_a_call_that_nobody_answered_has_its_result_among_the_others() -> None:
+    other = ToolCall("call_2", "then")
+    asked = Entry(Message("assistant", (other, CALL, CALL)), 101.0, "x", "m")
+    (_, results) = to_send([(asked, RAN)], provider("openai", tools=True), tools=True)
+    found = [(part.id, part.failed) for part in results.parts if isinstance(part, ToolResult)]
+    assert found == [("call_2", True), ("call_1", False), ("call_1", True)]
+
+
+@pytest.mark.parametrize("parts", [(Thinking("hm"),), (Text(" \n"),)])
+def test_an_answer_that_said_nothing_is_not_sent_again(parts: tuple[Thinking | Text, ...]) -> None:
+    """anomalyco/opencode#15715; what was asked before and after it becomes one message."""
+    empty = Entry(Message("assistant", parts), 2.0, "p", "m")
+    turns = [(Entry(message("user", "a"), 1.0), empty), (Entry(message("user", "b"), 3.0),)]
+    (sent,) = to_send(turns, provider("p", thinking=True), tools=False)
+    assert (sent.role, sent.text) == ("user", "a\n\nb")
+
+
 @pytest.mark.parametrize(
     ("content", "shown"),
     [
