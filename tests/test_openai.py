@@ -39,6 +39,7 @@ from llmcli.types import (
     ThinkingEnd,
     ToolCall,
     ToolCallDelta,
+    ToolResult,
     Usage,
     message,
 )
@@ -200,9 +201,20 @@ def test_tool_calls_are_sent_back_with_their_arguments_as_text() -> None:
     ]
 
 
-def test_an_empty_answer_is_sent_back_as_empty_text() -> None:
-    """A turn without content is refused."""
-    assert body(Message("assistant", ()))["messages"] == [{"role": "assistant", "content": ""}]
+@pytest.mark.parametrize("empty", [Message("assistant", ()), Message("assistant", (Thinking("hm"),))])
+def test_an_answer_that_said_nothing_is_not_sent_back(empty: Message) -> None:
+    """Mistral and DeepSeek refuse it (anomalyco/opencode#15715); what was asked around it is one question then."""
+    sent = body(message("user", "a"), empty, message("user", "b"))["messages"]
+    assert sent == [{"role": "user", "content": "a\n\nb"}]
+
+
+def test_two_system_messages_are_sent_as_one_and_first() -> None:
+    """2.2: some templates know no other."""
+    said = (message("system", "Be brief."), message("user", "hi"), message("system", "Be kind."))
+    assert body(*said, to=compatible())["messages"] == [
+        {"role": "system", "content": "Be brief.\n\nBe kind."},
+        {"role": "user", "content": "hi"},
+    ]
 
 
 def test_one_id_in_two_turns_becomes_two() -> None:
@@ -330,6 +342,20 @@ def test_the_developer_role_becomes_system_once_refused(error: LlmError) -> None
     assert body(system, without=adapted.without)["messages"][0]["role"] == "system"
     assert openai().adapt(adapted, error) is None
     assert openai().adapt(request(), error) is None
+
+
+def test_a_mistral_model_gets_its_ids_of_nine_signs_whoever_serves_it() -> None:
+    """P53 (openclaw/openclaw#57672): once it says that it takes no others."""
+    said = "Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9."
+    called = Message("assistant", (ToolCall("call_1", "f"),))
+    results = Message("tool", (ToolResult("call_1", "f", "x"),))
+    adapted = openrouter().adapt(request(called, results), refused(400, message=said))
+    assert adapted is not None
+    first, second = body(called, results, to=openrouter(), without=adapted.without)["messages"]
+    call_id = first["tool_calls"][0]["id"]
+    assert len(call_id) == 9
+    assert second["tool_call_id"] == call_id
+    assert openrouter().adapt(adapted, refused(400, message=said)) is None
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,32 @@ def test_reasoning_goes_back_with_tool_turns(vendor: type[OpenAI], field: str) -
     assert [turn.get(field) for turn in sent] == ["hm", None]
 
 
+@pytest.mark.parametrize("vendor", [DeepSeek, Moonshot, ZAI])
+def test_a_tool_turn_of_somebody_else_has_reasoning_too(vendor: type[OpenAI]) -> None:
+    """P47: of another provider's, and of one that did not think, it is empty; elsewhere the key is left out."""
+    tools = Message("assistant", (ToolCall("a", "f"),))
+    plain = message("assistant", "Yes")
+    assert [turn.get("reasoning_content") for turn in body(vendor, tools, plain)["messages"]] == ["", None]
+    assert "reasoning" not in body(OpenRouter, tools)["messages"][0]
+
+
+def test_a_call_that_no_gemini_made_goes_there_with_the_placeholder() -> None:
+    """pipecat-ai/pipecat#5809: Gemini 3 refuses the first call of a turn without a signature."""
+    signed = {"extra_content": {"google": {"thought_signature": "s"}}}
+    placeholder = {"google": {"thought_signature": "skip_thought_signature_validator"}}
+    theirs = Message("assistant", (ToolCall("a", "f", opaque=signed), ToolCall("b", "g")))
+    others = Message("assistant", (ToolCall("a", "f"), ToolCall("b", "g")))
+
+    def signatures(model: str) -> list[Any]:
+        sent = made(GeminiOpenAI).chat_request(ChatRequest(model, (theirs, others)), stream=False)
+        assert sent.body is not None
+        turns = json.loads(sent.body)["messages"]
+        return [call.get("extra_content") for turn in turns for call in turn["tool_calls"]]
+
+    assert signatures("gemini-3.8-flash") == [signed["extra_content"], None, placeholder, None]
+    assert signatures("gemini-2.5-pro") == [signed["extra_content"], None, None, None]
+
+
 @pytest.mark.parametrize("vendor", [Cerebras, Fireworks, XAI, LMStudio])
 def test_reasoning_goes_back_nowhere_else(vendor: type[OpenAI]) -> None:
     """P51: Fireworks refuses unknown keys."""

@@ -35,6 +35,7 @@ from llmcli.types import (
     Json,
     Message,
     ModelPage,
+    Part,
     Text,
     Thinking,
     Tool,
@@ -49,9 +50,12 @@ _REFUSED = re.compile(
     re.IGNORECASE,
 )
 _TOKEN_FIELDS = ("max_completion_tokens", "max_tokens")
-_CHAT = "chat completions"  # in `ChatRequest.without`: the service has sent us to the other API
+# Words of `ChatRequest.without`.
+_CHAT = "chat completions"  # the service has sent us to the other API
+_CALL_IDS = "call ids"  # which are not of nine signs, as Mistral's models want them
 # Patterns that few requests need are compiled by the first that does.
 _OTHER_API = r"\bv1/responses\b"  # (openai/openai-openapi#541)
+_NINE_SIGNS = r"\btool.?call id\b.*\blength of 9\b"  # Mistral's, whoever serves it (openclaw/openclaw#57672)
 _NO_INPUT = r"(?i)\b(?:image|audio|video) input is not supported"  # llama.cpp, with status 500
 
 # OpenAI's models that only the Responses API has, and those that take tools there only, unless they are not to think.
@@ -74,6 +78,7 @@ class OpenAI(HTTPProvider):
     `token_field`: how the limit of output tokens is called. `system_role`: the role of a system message.
     `seed_field`: the name of the seed. `stream_options`: whether the usage of a stream must and may be asked for.
     `reasoning_echo`: which assistant messages are sent back with their reasoning. `reasoning_field`: under which name.
+    `reasoning_needed`: those are refused without it, so that it is sent where there is none, too.
     `think_tags`: the tags at the start of the text that hold thinking. `call_id_length`: the length of tool call ids
     where only that many alphanumerics are taken. `own_headers`: headers, and the configuration keys that hold their
     values. `metadata_fields`: what else of an answer is worth keeping. `reader_class`: what reads chat completions.
@@ -126,6 +131,7 @@ class OpenAI(HTTPProvider):
     thinking_in: ClassVar[str | None] = "effort"
     reasoning_echo: ClassVar[Literal["none", "tool_turns", "all"]] = "none"
     reasoning_field: ClassVar[str] = "reasoning_content"
+    reasoning_needed: ClassVar[bool] = False
     think_tags: ClassVar[tuple[str, ...]] = ("think",)
     call_id_length: ClassVar[int | None] = None
     own_headers: ClassVar[Mapping[str, str]] = {"OpenAI-Organization": "organization", "OpenAI-Project": "project"}
@@ -306,13 +312,14 @@ class OpenAI(HTTPProvider):
 
     def messages(self, request: ChatRequest) -> list[Json]:
         """The conversation in the API's format."""
-        ids = CallIds(self.call_id_length)
-        return [sent for message in request.messages for sent in self._messages(message, request, ids)]
+        ids = CallIds(9 if _CALL_IDS in request.without else self.call_id_length)
+        spoken = _taking_turns(request.messages)
+        return [sent for message in spoken for sent in self._messages(message, request, ids)]
 
     def _messages(self, message: Message, request: ChatRequest, ids: CallIds) -> list[JsonObject]:
         """One turn: a message, or one for each of its results."""
         if message.role == "assistant":
-            return [self._assistant(message, ids)]
+            return [self._assistant(message, request, ids)]
         if message.role == "tool":
             results = [part for part in message.parts if isinstance(part, ToolResult)]
             return [
@@ -322,7 +329,7 @@ class OpenAI(HTTPProvider):
         role = self._system_role(request) if message.role == "system" else message.role
         return [{"role": role, "content": _content(message)}]
 
-    def _assistant(self, message: Message, ids: CallIds) -> JsonObject:
+    def _assistant(self, message: Message, request: ChatRequest, ids: CallIds) -> JsonObject:
         sent: JsonObject = {"role": "assistant"}
         calls = [part for part in message.parts if isinstance(part, ToolCall)]
         # Beside tool calls the content may be left out; null and "" are each refused somewhere.
@@ -343,7 +350,7 @@ class OpenAI(HTTPProvider):
             details += kept if isinstance(kept, list) else []
         if details:
             return {"reasoning_details": details}
-        return {self.reasoning_field: text} if text else {}
+        return {self.reasoning_field: text} if text or self.reasoning_needed else {}
 
     def _origin(self, request: ChatRequest) -> str:
         """Whose reasoning it is that is kept for the next request."""
@@ -385,6 +392,8 @@ class OpenAI(HTTPProvider):
             return
         if self.responses_path is not None and "api" not in request.options and not request.complete:
             yield _CHAT
+        if self.call_id_length is None and _CALL_IDS not in request.without:
+            yield _CALL_IDS
         if self.stream_options and "stream_options" not in request.without | request.options.keys():
             yield "stream_options"
         tried = request.without.intersection(_TOKEN_FIELDS)
@@ -454,6 +463,27 @@ def _choice(choice: str) -> Json:
     return choice if choice in ("auto", "none", "required") else {"type": "function", "function": {"name": choice}}
 
 
+def _taking_turns(messages: Iterable[Message]) -> list[Message]:
+    """
+    The conversation as chat templates take it: what the system says at once and in front, because some know only a
+    first message of it; no answer that says nothing, which Mistral and DeepSeek refuse; and so no two messages of the
+    user in a row.
+    """
+    system: list[Part] = []
+    spoken: list[Message] = []
+    for each in messages:
+        last = spoken[-1] if spoken else None
+        if each.role == "system":
+            system += [Text("\n\n"), *each.parts] if system else each.parts
+        elif each.role == "assistant" and not each.text and not any(isinstance(part, ToolCall) for part in each.parts):
+            continue
+        elif last is not None and last.role == each.role == "user":
+            spoken[-1] = last._replace(parts=(*last.parts, Text("\n\n"), *each.parts))
+        else:
+            spoken.append(each)
+    return [Message("system", tuple(system)), *spoken] if system else spoken
+
+
 def _content(message: Message) -> Json:
     """Text alone is a plain string: several servers refuse a list of parts."""
     if not any(isinstance(part, Attachment) for part in message.parts):
@@ -475,6 +505,8 @@ def _refuses(error: RequestRejected, name: str) -> bool:
         return name in message or parameter.endswith("role")
     if name == _CHAT:
         return re.search(_OTHER_API, message) is not None
+    if name == _CALL_IDS:
+        return re.search(_NINE_SIGNS, message) is not None
     if name == "strict":
         return re.search(r"invalid schema|\bstrict\b", f"{message} {parameter}") is not None
     if name == "reasoning.summary":

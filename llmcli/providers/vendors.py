@@ -16,13 +16,15 @@ from llmcli.providers import thinking_control
 from llmcli.providers.chat_reader import JsonObject
 from llmcli.providers.openai import IMAGES, MEGABYTE, PDF, SOUNDS, OpenAI
 from llmcli.providers.think_tags import ThinkTags
-from llmcli.types import ChatRequest, HttpRequest
+from llmcli.providers.tool_calls import CallIds
+from llmcli.types import ChatRequest, HttpRequest, Message
 
 _HOSTED = Capabilities(thinking=True, vision=True, tools=True, schema=True)  # what a large service has
 _JSON_ONLY = Capabilities(thinking=True, vision=True, tools=True)  # the same, but a schema is only asked for in words
 _SMALL = dict.fromkeys(IMAGES, 10 * MEGABYTE)
 _LARGE = dict.fromkeys(IMAGES, 20 * MEGABYTE)
 _NONE: Mapping[str, int] = {}
+_KNOWS_NO_PLACEHOLDER = re.compile(r"\b(?:gemini-[12]\b|gemma)")
 
 
 class OpenAICompatible(OpenAI):
@@ -186,6 +188,7 @@ class DeepSeek(OpenAICompatible):
     default_model = "deepseek-flash"
     api_key = ApiKey(env=("DEEPSEEK_API_KEY",), hint="https://platform.deepseek.com/api_keys")
     reasoning_echo = "tool_turns"
+    reasoning_needed = True
     capabilities = Capabilities(thinking=True, tools=True)
     attachments: ClassVar[Mapping[str, int]] = _NONE
     thinking_in = "switch_and_effort"
@@ -369,6 +372,18 @@ class GeminiOpenAI(OpenAICompatible):
         "Thinking counts against --max-tokens, so a small limit may leave no text.",
     )
 
+    def _assistant(self, message: Message, request: ChatRequest, ids: CallIds) -> JsonObject:
+        """
+        See `OpenAI._assistant`. Of the calls of a turn Gemini signs the first, and Gemini 3 takes none without: for one
+        that nobody signed there is a placeholder (ai.google.dev, thought signatures; pipecat-ai/pipecat#5809).
+        """
+        sent = super()._assistant(message, request, ids)
+        match sent.get("tool_calls"):
+            case [dict() as first, *_] if not _KNOWS_NO_PLACEHOLDER.search(request.model):
+                signature: JsonObject = {"thought_signature": "skip_thought_signature_validator"}
+                first.setdefault("extra_content", {"google": signature})
+        return sent
+
 
 class CohereOpenAI(OpenAICompatible):
     """Cohere through its OpenAI-compatible API."""
@@ -392,6 +407,7 @@ class Moonshot(OpenAICompatible):
     default_base_url = "https://api.moonshot.ai/v1"
     api_key = ApiKey(env=("MOONSHOT_API_KEY",), hint="https://platform.kimi.ai/console/api-keys")
     reasoning_echo = "tool_turns"
+    reasoning_needed = True
     capabilities = _JSON_ONLY
     attachments: ClassVar[Mapping[str, int]] = _SMALL
     responses_path = None
@@ -415,6 +431,7 @@ class ZAI(OpenAICompatible):
     default_base_url = "https://api.z.ai/api/paas/v4"
     api_key = ApiKey(env=("ZAI_API_KEY",), placeholder="", hint="https://z.ai/manage-apikey/apikey-list")
     reasoning_echo = "tool_turns"
+    reasoning_needed = True
     capabilities = _JSON_ONLY
     attachments: ClassVar[Mapping[str, int]] = dict.fromkeys(IMAGES, 5 * MEGABYTE)
     attachment_urls = True
