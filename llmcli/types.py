@@ -129,10 +129,14 @@ class Tool(NamedTuple):
 
 
 class Schema(NamedTuple):
-    """The JSON schema that an answer has to satisfy, and its name (letters, digits, `_` and `-`, at most 64)."""
+    """
+    The JSON schema that an answer has to satisfy, and its name (letters, digits, `_` and `-`, at most 64). `firm`: the
+    user has said that it is to be asked for in this way, so that an adapter chooses no other.
+    """
 
     name: str
     document: Mapping[str, Any]
+    firm: bool = False
 
 
 class ChatRequest(NamedTuple):

@@ -234,6 +234,31 @@ def test_the_configuration_may_choose_another_way_for_a_model(
     assert '"required": ["name", "age"]' in body["messages"][0]["content"]
 
 
+NO_FORM = answers(400, {"error": {"message": "This response_format type is unavailable now"}})
+
+
+def test_what_a_server_does_not_enforce_is_asked_for_in_another_way(
+    llmcli: Program, serve: Callable[..., Server]
+) -> None:
+    """P61: a schema, then any JSON object, then words alone; the answer is held against the schema all the same."""
+    server = serve(NO_FORM, NO_FORM, says(ADA))
+
+    done = llmcli.chat(server.url, "--schema", PERSON, "who?")
+
+    assert (done.status, done.text) == (0, f"{ADA}\n")
+    forms = [request.json.get("response_format", {}).get("type") for request in server.requests]
+    assert forms == ["json_schema", "json_object", None]
+
+
+def test_a_way_that_is_configured_is_not_left(llmcli: Program, serve: Callable[..., Server]) -> None:
+    server = serve(NO_FORM)
+    llmcli.configure('[providers.openai-compatible]\nschema = "native"')
+
+    done = llmcli.chat(server.url, "--schema", PERSON, "who?")
+
+    assert (done.status, len(server.requests)) == (5, 1)
+
+
 @pytest.mark.parametrize(
     ("way", "told"),
     [("nativ", "cannot be asked for a schema in the way 'nativ'"), ("native", "hint: but: json, prompt")],

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from llmcli.errors import ProviderFailed, RequestRejected, UsageError
+from llmcli.errors import LlmError, ProviderFailed, RequestRejected, UsageError
 from llmcli.framing import Record
 from llmcli.providers.openai import OpenAI
 from llmcli.providers.vendors import (
@@ -350,6 +350,53 @@ def test_any_json_is_asked_for_where_no_schema_is_taken() -> None:
     assert form(ANY_JSON, LMStudio)["json_schema"]["schema"]["type"] == "object"
     assert form(ANY_JSON, LMStudio)["type"] == "json_schema"
     assert form(PERSON, Nvidia) is None
+
+
+def refused_form(said: str) -> LlmError:
+    return made().read_error(400, {}, json.dumps({"error": {"message": said, "param": None}}).encode())
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "This response_format type is unavailable now",
+        "'response_format.type' must be 'text'",
+        "model does not support json_schema, supported: text",
+        "Function calling with a response mime type: 'application/json' is unsupported",
+    ],
+)
+def test_a_form_that_is_refused_is_asked_for_in_the_next_best_way(said: str) -> None:
+    """P61, 2.4: a schema, then any JSON object, then words alone; the answer is held against the schema anyway."""
+    asked = ChatRequest("m", (ASKED,), schema=PERSON)
+    server = made(OpenAICompatible)
+    first = server.adapt(asked, refused_form(said))
+    assert first is not None
+    as_json = body(to=OpenAICompatible, schema=PERSON, without=first.without)
+    assert as_json["response_format"] == {"type": "json_object"}
+    assert json.dumps(PERSON.document) in as_json["messages"][0]["content"]
+    second = server.adapt(first, refused_form(said))
+    assert second is not None
+    in_words = body(to=OpenAICompatible, schema=PERSON, without=second.without)
+    assert "response_format" not in in_words
+    assert in_words["messages"][0] == as_json["messages"][0]
+    assert server.adapt(second, refused_form(said)) is None
+
+
+@pytest.mark.parametrize("schema", [PERSON, ANY_JSON])
+def test_a_form_that_the_user_has_chosen_is_kept_to(schema: Schema) -> None:
+    """The configuration key `schema`."""
+    asked = ChatRequest("m", (ASKED,), schema=schema._replace(firm=True))
+    assert made(OpenAICompatible).adapt(asked, refused_form("response_format is not supported")) is None
+    assert form(schema._replace(firm=True), Groq, tools=(CLOCK,)) is not None
+
+
+def test_groq_is_told_a_schema_in_words_where_there_are_tools() -> None:
+    """2.4: it takes no schema beside tools, and none in a stream."""
+    sent = body(to=Groq, schema=PERSON, tools=(CLOCK,), stream=True)
+    assert "response_format" not in sent
+    assert sent["stream"] is True
+    assert json.dumps(PERSON.document) in sent["messages"][0]["content"]
+    assert form(PERSON, Groq)["type"] == "json_schema"
 
 
 # --- thinking -------------------------------------------------------------------------------------

@@ -193,6 +193,8 @@ def as_sent(job: Job, request: ChatRequest) -> ChatRequest:
         from llmcli import schemas
 
         request = schemas.asking(request, job.schema, job.way)
+        if request.schema is not None and job.ready.setup.schema is not None:
+            request = request._replace(schema=request.schema._replace(firm=True))
     if job.style is None:
         return request
     from llmcli import text_tools

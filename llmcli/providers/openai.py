@@ -52,10 +52,16 @@ _REFUSED = re.compile(
 _TOKEN_FIELDS = ("max_completion_tokens", "max_tokens")
 # Words of `ChatRequest.without`.
 _CHAT = "chat completions"  # the service has sent us to the other API
+_SCHEMA = "json_schema"  # the service does not enforce one, or not here
+_JSON = "json_object"  # nor that the answer is JSON
 _CALL_IDS = "call ids"  # which are not of nine signs, as Mistral's models want them
 # Patterns that few requests need are compiled by the first that does.
 _OTHER_API = r"\bv1/responses\b"  # (openai/openai-openapi#541)
 _NINE_SIGNS = r"\btool.?call id\b.*\blength of 9\b"  # Mistral's, whoever serves it (openclaw/openclaw#57672)
+_NO_FORM = (  # that the form of an answer is refused, and not that a schema is a wrong one
+    r"(?i)^(?!.*invalid schema).*(?:response.?format|json.?(?:schema|object|mode)|structured.?output|text\.format"
+    r"|response.?mime.?type)"
+)
 _NO_INPUT = r"(?i)\b(?:image|audio|video) input is not supported"  # llama.cpp, with status 500
 
 # OpenAI's models that only the Responses API has, and those that take tools there only, unless they are not to think.
@@ -84,8 +90,9 @@ class OpenAI(HTTPProvider):
     values. `metadata_fields`: what else of an answer is worth keeping. `reader_class`: what reads chat completions.
 
     `named_tool_choice`: a tool may be asked for by its name. `forced_tools`: a call may be demanded at all.
-    `never_streamed`: what a request may hold (`tools`, `schema`) only where its answer comes whole. `thinking_in`: the
-    words of chat completions for how much to think (`thinking_control.WORDS`), if they have any.
+    `schema_beside_tools`: a schema is enforced also where tools are offered. `never_streamed`: what a request may hold
+    (`tools`, `schema`) only where its answer comes whole. `thinking_in`: the words of chat completions for how much to
+    think (`thinking_control.WORDS`), if they have any.
 
     `api`: the one that is asked where nothing speaks for the other. `responses_path`: where the Responses API is, if
     there is one. `responses_schema`: an answer there is held to a schema. `text_format`: that the answer is text has to
@@ -126,6 +133,7 @@ class OpenAI(HTTPProvider):
     stream_options: ClassVar[bool] = True
     named_tool_choice: ClassVar[bool] = True
     forced_tools: ClassVar[bool] = True
+    schema_beside_tools: ClassVar[bool] = True
     never_streamed: ClassVar[tuple[Literal["tools", "schema"], ...]] = ()
     text_format: ClassVar[bool] = False
     thinking_in: ClassVar[str | None] = "effort"
@@ -201,7 +209,7 @@ class OpenAI(HTTPProvider):
 
     def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
         """See `HTTPProvider.chat_request`."""
-        request = self._narrowed(request)
+        request = self._in_words(self._narrowed(request))
         stream = stream and not any(getattr(request, part) for part in self.never_streamed)
         url, body = self._described(request, stream=stream)
         return with_headers(json_request(url, body, stream=stream), self.extra_headers())
@@ -225,6 +233,31 @@ class OpenAI(HTTPProvider):
         if not named or self.named_tool_choice:
             return request
         return request._replace(tools=named, tool_choice="required")
+
+    def _in_words(self, request: ChatRequest) -> ChatRequest:
+        """The same request with that in words which the service does not enforce of a schema, or has refused to."""
+        way = self._schema_way(request)
+        if way in (None, "native"):
+            return request
+        if request.schema is None or not request.schema.document:  # whose words are there
+            return request if way == "json" else request._replace(schema=None)
+        from llmcli import schemas
+
+        return schemas.asking(request, schemas.Wanted(dict(request.schema.document), request.schema), way)
+
+    def _schema_way(self, request: ChatRequest) -> Literal["native", "json", "prompt"] | None:
+        """The surest way to ask for the form of the answer that is left: a schema, any JSON object, or words (P61)."""
+        schema = request.schema
+        if schema is None:
+            return None
+        native = self.capabilities.schema and (bool(schema.document) or not self.json_mode)
+        if schema.firm:
+            return "native" if native else "json"
+        if request.tools and not self.schema_beside_tools:
+            return "prompt"
+        if native and _SCHEMA not in request.without:
+            return "native"
+        return "json" if self.json_mode and _JSON not in request.without else "prompt"
 
     def chat_url(self, request: ChatRequest) -> str:
         """Where a request for a chat completion goes."""
@@ -385,8 +418,11 @@ class OpenAI(HTTPProvider):
         system = any(message.role == "system" for message in request.messages)
         if system and self._system_role(request) == "developer" and not request.complete:
             yield "developer"
-        if request.schema is not None and "strict" not in request.without:
+        way = self._schema_way(request)
+        if way == "native" and "strict" not in request.without:
             yield "strict"
+        if way in ("native", "json") and not (request.schema and request.schema.firm):
+            yield _SCHEMA if way == "native" else _JSON
         if self.api_of(request) == "responses" and not request.complete:
             yield from (name for name in ("include", "reasoning.summary") if name not in request.without)
             return
@@ -509,6 +545,8 @@ def _refuses(error: RequestRejected, name: str) -> bool:
         return re.search(_NINE_SIGNS, message) is not None
     if name == "strict":
         return re.search(r"invalid schema|\bstrict\b", f"{message} {parameter}") is not None
+    if name in (_SCHEMA, _JSON):
+        return re.search(_NO_FORM, f"{message} {parameter}") is not None
     if name == "reasoning.summary":
         return parameter == name or "reasoning summar" in message
     if name == "include" and "encrypted content" in message:

@@ -153,8 +153,10 @@ class Groq(OpenAICompatible):
     capabilities = _HOSTED
     attachments: ClassVar[Mapping[str, int]] = dict.fromkeys(IMAGES, 4 * MEGABYTE)
     attachment_urls = True
+    schema_beside_tools = False
     never_streamed = ("schema",)
     quirks = (
+        "A schema is not enforced where tools are offered: it is told in words then.",
         "The options logprobs, top_logprobs and logit_bias are refused.",
         "A temperature of 0 becomes 1e-8.",
         "models lists audio models too.",

@@ -94,4 +94,6 @@ def form_in_words(request: ChatRequest) -> str:
 
 def refuses_form(request: ChatRequest, complaint: str) -> bool:
     """Whether it is the form that a model refuses, and could still be asked for in words."""
-    return request.schema is not None and FORM not in request.without and bool(_FORM_REFUSED.search(complaint))
+    if request.schema is None or request.schema.firm or FORM in request.without:
+        return False
+    return bool(_FORM_REFUSED.search(complaint))

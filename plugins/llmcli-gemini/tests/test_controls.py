@@ -228,6 +228,8 @@ def test_a_form_that_a_model_has_no_field_for_is_asked_for_in_words_once(complai
     assert json.dumps(dict(CITY.document)) in second
     assert adapter.adapt(again, RequestRejected(complaint)) is None
     assert adapter.adapt(request(), RequestRejected(complaint)) is None
+    firm = request(schema=CITY._replace(firm=True))
+    assert adapter.adapt(firm, RequestRejected(complaint)) is None
 
 
 # --- thinking -------------------------------------------------------------------------------------
