@@ -236,7 +236,7 @@ def test_a_stream_of_thinking_text_and_a_tool_call_is_read_wherever_it_is_cut() 
     assert read(REFERENCE) == [
         *BEGUN,
         ThinkingDelta("hm"),
-        ThinkingEnd({"signature": "Eq=="}),
+        ThinkingEnd({"signature": "Eq==", "model": "m"}),
         TextDelta("Ça "),
         TextDelta("va 🦙\u2028"),
         ToolCallDelta("now", ""),
@@ -270,8 +270,8 @@ def test_a_whole_answer_is_read_like_a_stream() -> None:
     assert events == [
         Metadata({"model": "claude-haiku-4-5", "id": "msg_1"}),
         Usage(9, 5, 14),
-        ThinkingEnd({"signature": "Eq=="}),
-        ThinkingEnd({"type": "redacted_thinking", "data": "xyz"}),
+        ThinkingEnd({"signature": "Eq==", "model": "m"}),
+        ThinkingEnd({"type": "redacted_thinking", "data": "xyz", "model": "m"}),
         TextDelta("hi"),
         ToolCall("toolu_1", "now", '{"tz": "UTC"}'),
         Finish("tool_calls", "tool_use"),
@@ -287,12 +287,12 @@ def test_thinking_without_text_is_kept_for_its_signature() -> None:
         {"type": "signature_delta", "signature": "Eq=="},
     )
     events = read(sse(start(), *signed, *text_block(1, "hi"), *stop()))
-    assert events[2:4] == [ThinkingEnd({"signature": "Eq=="}), TextDelta("hi")]
+    assert events[2:4] == [ThinkingEnd({"signature": "Eq==", "model": "m"}), TextDelta("hi")]
 
 
 def test_redacted_thinking_is_kept_as_it_came() -> None:
     redacted = {"type": "redacted_thinking", "data": "xyz"}
-    assert read(sse(start(), *block(0, redacted), *stop()))[2] == ThinkingEnd(redacted)
+    assert read(sse(start(), *block(0, redacted), *stop()))[2] == ThinkingEnd({**redacted, "model": "m"})
 
 
 @pytest.mark.parametrize("fragments", [(), ("",), ("", " ")])

@@ -192,7 +192,7 @@ def test_a_round_of_tools_goes_back_word_for_word_with_the_thinking_that_led_to_
         start(), *signed, *redacted, *text_block(2, "I look."), *tool_block(3, '{"tz":', '"UTC"}'), *stop("tool_use")
     )
     fold = Fold("anthropic", "m", keep=True)
-    list(fold.watch(events_of([stream])))
+    list(fold.watch(events_of([stream], request())))
     reply = fold.reply().message
     sent = turns(*HELLO, reply, Message("tool", (ToolResult("toolu_1", "now", "12:00"),)))
     assert sent[1:] == [
@@ -207,6 +207,60 @@ def test_a_round_of_tools_goes_back_word_for_word_with_the_thinking_that_led_to_
         },
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "12:00"}]},
     ]
+
+
+THOUGHT = Message(
+    "assistant",
+    (
+        Thinking("hm", {"signature": "S1", "model": "claude-opus-5"}),
+        Thinking("", {"type": "redacted_thinking", "data": "xyz", "model": "claude-haiku-4-5"}),
+        Thinking("so", {"signature": "S2"}),
+        Text("Yes."),
+    ),
+)
+
+
+def test_thinking_goes_back_to_the_model_that_thought_it() -> None:
+    """It is signed for that one; of older sessions it is not known which one it was."""
+    assert turns(*HELLO, THOUGHT, *HELLO)[1]["content"] == [
+        {"type": "redacted_thinking", "data": "xyz"},
+        {"type": "thinking", "thinking": "so", "signature": "S2"},
+        {"type": "text", "text": "Yes."},
+    ]
+
+
+def test_a_signature_that_is_refused_is_left_out_once() -> None:
+    """But what the model has thought since it was asked has to go back with the results of its tools."""
+    called = Message("assistant", (Thinking("now", {"signature": "S3"}), ToolCall("toolu_1", "now")))
+    result = Message("tool", (ToolResult("toolu_1", "now", "12:00"),))
+    asked = request(*HELLO, THOUGHT, *HELLO, called, result)
+    error = RequestRejected("messages.1.content.0: Invalid `signature` in `thinking` block")
+    adapted = provider().adapt(asked, error)
+    assert adapted is not None
+    sent = turns(*asked.messages, without=adapted.without)
+    assert sent[1]["content"] == "Yes."
+    assert [block["type"] for block in sent[3]["content"]] == ["thinking", "tool_use"]
+    assert provider().adapt(adapted, error) is None
+    assert provider().adapt(request(*HELLO), error) is None
+
+
+def test_to_think_and_to_have_to_call_a_tool_exclude_one_another() -> None:
+    """The API's own words: thinking may not be enabled when tool_choice forces tool use."""
+    for choice in ("required", "now"):
+        with pytest.raises(RequestRejected, match="--thinking low and --tool-choice"):
+            provider().check(request(tools=(NOW,), tool_choice=choice, thinking="low"))
+        provider().check(request(tools=(NOW,), tool_choice=choice, thinking="off"))
+    provider().check(request(tools=(NOW,), tool_choice="auto", thinking="low"))
+
+
+def test_who_thinks_unasked_does_not_where_a_tool_has_to_be_called() -> None:
+    error = RequestRejected("Thinking may not be enabled when tool_choice forces tool use.")
+    asked = request(tools=(NOW,), tool_choice="required")
+    adapted = provider().adapt(asked, error)
+    assert adapted is not None
+    assert body(tools=(NOW,), tool_choice="required", without=adapted.without)["thinking"] == {"type": "disabled"}
+    assert provider().adapt(adapted, error) is None
+    assert provider().adapt(asked._replace(tool_choice="auto"), error) is None
 
 
 # --- what is attached -----------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from llmcli.provider import (
 from llmcli.providers import messages_thinking as thinking
 from llmcli.providers.listed_models import models_of
 from llmcli.providers.messages_schema import AnswerTool, answer_tool, constrained
-from llmcli.providers.messages_turns import turns_of
+from llmcli.providers.messages_turns import MODEL, turns_of
 from llmcli.types import (
     ChatRequest,
     Event,
@@ -70,6 +70,8 @@ _OVER_THE_MODELS_CAP = re.compile(r"max_tokens: \d+ > (\d+)")
 _FORMAT_REFUSED = r"(?i)output_config(?!\.effort)|output_format|structured.outputs?|json_schema|\bschema\b|grammar"
 _FORCE_REFUSED = r"(?i)tool_choice"
 _ALWAYS_THINKS = r"(?i)thinking\.type\.disabled|between_tools|thinking cannot be disabled"
+_SIGNATURE = "signature"  # in `ChatRequest.without`: of thinking, which another model or another account had signed
+_SIGNATURE_REFUSED = r"(?i)invalid `?signature|signature\b.*\b(?:invalid|not valid|mismatch)"
 _OVER_THE_CONTEXT = re.compile(r"exceed context limit: (\d+) \+ \d+ > (\d+)")
 
 
@@ -166,7 +168,7 @@ class Anthropic(HTTPProvider):
         body: dict[str, Json] = {
             "model": request.model,
             "max_tokens": self._max_tokens(request),
-            "messages": [{"role": role, "content": content} for role, content in turns_of(request.messages)],
+            "messages": [{"role": role, "content": content} for role, content in _turns(request)],
         }
         if system := "\n\n".join(self._system(request)):
             body["system"] = system
@@ -216,7 +218,7 @@ class Anthropic(HTTPProvider):
         room = _room(error.message)
         if request.max_tokens is None and "max_tokens" not in request.options and 0 < room < self._max_tokens(request):
             return request._replace(max_tokens=room)
-        for name, refusal in (*_choices(request), *thinking.choices(request)):
+        for name, refusal in (*_signatures(request), *_choices(request), *thinking.choices(request)):
             if re.search(refusal, error.message):
                 return request._replace(without=request.without | {name})
         return None
@@ -232,7 +234,7 @@ class Anthropic(HTTPProvider):
 
     def reader(self, request: ChatRequest) -> Reader:
         """See `HTTPProvider.reader`."""
-        return _Reader(_answer_tool(request))
+        return _Reader(_answer_tool(request), request.model)
 
     # --- models ---
 
@@ -250,6 +252,19 @@ class Anthropic(HTTPProvider):
             raise ProviderFailed("the list of models has no data")
         models = models_of(page["data"])
         return ModelPage(models, next=as_text(page.get("last_id")) or None if page.get("has_more") else None)
+
+
+# --- the conversation -----------------------------------------------------------------------------
+
+
+def _turns(request: ChatRequest) -> list[tuple[str, Json]]:
+    return turns_of(request.messages, request.model, signed=_SIGNATURE not in request.without)
+
+
+def _signatures(request: ChatRequest) -> Iterator[tuple[str, str]]:
+    """The signatures of a conversation, if they were not refused yet, and the error that refuses them."""
+    if _SIGNATURE not in request.without and _turns(request) != turns_of(request.messages, request.model, signed=False):
+        yield _SIGNATURE, _SIGNATURE_REFUSED
 
 
 # --- tools and schemas ----------------------------------------------------------------------------
@@ -363,8 +378,9 @@ class _Reader(Reader):
     and told only if it did not call that tool.
     """
 
-    def __init__(self, answer_tool: AnswerTool | None = None) -> None:
+    def __init__(self, answer_tool: AnswerTool | None = None, model: str = "") -> None:
         self._answer_tool = answer_tool
+        self._model = model
         self._answered = False
         self._held: list[str] = []
         self._blocks: dict[int, _Block] = {}
@@ -452,9 +468,9 @@ class _Reader(Reader):
             return
         match block.start.get("type"):
             case "thinking":
-                yield ThinkingEnd({"signature": block.signature} if block.signature else {})
+                yield ThinkingEnd({"signature": block.signature, MODEL: self._model} if block.signature else {})
             case "redacted_thinking":
-                yield ThinkingEnd(block.start)
+                yield ThinkingEnd({**block.start, MODEL: self._model})
             case "tool_use" if self._answer_tool is not None and self._takes_answer(block.start):
                 yield from self._answer(self._answer_tool.text_of(_tool_call(index, block).arguments))
             case "tool_use":

@@ -12,11 +12,14 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple, TypeAlias
 
 from llmcli.errors import UsageError
+from llmcli.providers import thinking_control
 from llmcli.providers.thinking_control import level, tokens
 from llmcli.types import ChatRequest, Json
 
 _LEAST_BUDGET = 1_024  # the API takes no smaller one
 _HAS_BUDGET = r"claude-(?:3|haiku-4|(?:sonnet|opus)-4-(?:[015]\b|20))"  # those that there will ever be
+_UNASKED = "thinking unasked"  # in `ChatRequest.without`: a model thinks by itself, where it must not
+_NOT_WITH_A_FORCED_CALL = r"(?i)thinking may not be enabled when|thinking.*\btool_choice\b|\btool_choice\b.*thinking"
 _UNKNOWN = r"(?i)thinking: extra inputs|not support(?:ed)? thinking|thinking is not support"
 _REFUSED = (
     r"(?is)(?=.*\b(?:{about}))(?=.*(?:not support|unsupported|extra input|does not match|not permitted|not available"
@@ -37,7 +40,7 @@ class Control(NamedTuple):
 def control(request: ChatRequest) -> Control:
     """What a request says about thinking."""
     asked, form = request.thinking, _form(request)
-    if asked is None or form is None:
+    if form is None:
         return Control()
     match form:
         case "enabled":
@@ -46,13 +49,15 @@ def control(request: ChatRequest) -> Control:
         case "adaptive":
             # Without `display` later models hold their thoughts back.
             shown: dict[str, Json] = {} if "display" in request.without else {"display": "summarized"}
-            return Control({"type": "adaptive", **shown}, level(asked), _budget(request))
+            return Control({"type": "adaptive", **shown}, level(asked or "off"), _budget(request))
     return Control({"type": form})
 
 
 def check(request: ChatRequest, provider_id: str) -> None:
-    """Refuse a budget that no model takes. Raises `UsageError`."""
+    """Refuse a budget that no model takes (`UsageError`), and to think where a tool has to be called."""
     asked = request.thinking
+    if asked is not None and level(asked) != "off" and _forced(request):
+        raise thinking_control.excludes_a_forced_call(request, provider_id)
     if isinstance(asked, int) and 0 < asked < _LEAST_BUDGET:
         raise UsageError(
             f"{provider_id} thinks for at least {_LEAST_BUDGET} tokens, not for {asked}",
@@ -77,6 +82,8 @@ def choices(request: ChatRequest) -> Iterator[tuple[str, str]]:
             yield "adaptive", _refusal("adaptive|thinking|effort|output_config")
     elif form == "enabled" and "adaptive" not in request.without:
         yield "enabled", _refusal("thinking|budget_tokens")
+    elif form is None and request.thinking is None and _forced(request):
+        yield _UNASKED, _NOT_WITH_A_FORCED_CALL
     elif form == "disabled":
         yield "thinking", _UNKNOWN  # who does not know it cannot think: nothing need be turned off
         yield "disabled", _refusal("thinking|disabled")
@@ -88,7 +95,7 @@ def _refusal(about: str) -> str:
 
 def _form(request: ChatRequest) -> _Form | None:
     """The way to say it that was not refused yet."""
-    asked = request.thinking
+    asked = "off" if _UNASKED in request.without and request.thinking is None else request.thinking
     forms: tuple[_Form, ...] = ("adaptive", "enabled")
     if asked is None or "thinking" in request.without | request.options.keys():
         return None
@@ -97,6 +104,10 @@ def _form(request: ChatRequest) -> _Form | None:
     elif isinstance(asked, int) or re.match(_HAS_BUDGET, request.model):
         forms = ("enabled", "adaptive")
     return next((form for form in forms if form not in request.without), forms[-1])
+
+
+def _forced(request: ChatRequest) -> bool:
+    return bool(request.tools) and request.tool_choice not in (None, "auto", "none")
 
 
 def _budget(request: ChatRequest) -> int:

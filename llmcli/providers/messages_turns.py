@@ -7,7 +7,7 @@ very next turn begins with a result for each of its tool calls, and only then sa
 
 import re
 from binascii import b2a_base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 from llmcli.framing import parse_object
@@ -15,22 +15,26 @@ from llmcli.types import Attachment, Json, Message, Part, Text, Thinking, ToolCa
 
 _Block = dict[str, Json]
 
+MODEL = "model"  # among the opaque data of thinking: who was asked, and so whose it is
 _THINKING = ("thinking", "redacted_thinking")
 _NO_PART_OF_AN_ID = r"[^a-zA-Z0-9_-]"
 
 
-def turns_of(messages: Iterable[Message]) -> list[tuple[str, Json]]:
+def turns_of(messages: Sequence[Message], model: str = "", *, signed: bool = True) -> list[tuple[str, Json]]:
     """
     The conversation as the API takes it: user and assistant in turn, nothing empty, nothing that ends in thinking.
+    Thinking is signed for one `model`, and that of another stays behind. Where the signatures are refused all the same,
+    it is sent without (`signed`); but what the model has thought since the last question must go back.
 
     Neighbours of one role become one turn, which an answer in several messages must be anyway
     (olimorris/codecompanion.nvim#1752), and a blank block of text is left out (anomalyco/opencode#15715).
     """
     turns: list[tuple[str, list[Json]]] = []
     ids = _CallIds()
-    spoken = (message for message in messages if message.role != "system")
-    for role, run in groupby(spoken, key=_speaker):
-        parts = [part for message in run for part in message.parts]
+    asked = max((at for at, message in enumerate(messages) if message.role == "user"), default=0)
+    spoken = [(message, signed or at > asked) for at, message in enumerate(messages) if message.role != "system"]
+    for role, run in groupby(spoken, key=lambda each: _speaker(each[0])):
+        parts = [part for message, thinks in run for part in message.parts if _goes_back(part, model, thinks=thinks)]
         blocks = _assistant(parts, ids) if role == "assistant" else _user(parts, ids)
         if turns and turns[-1][0] == role:
             turns[-1][1].extend(blocks)
@@ -42,6 +46,11 @@ def turns_of(messages: Iterable[Message]) -> list[tuple[str, Json]]:
 def _speaker(message: Message) -> str:
     """The API knows two: what is not the model's own comes from the user."""
     return "assistant" if message.role == "assistant" else "user"
+
+
+def _goes_back(part: Part, model: str, *, thinks: bool) -> bool:
+    """Whether a part may be sent to this model; whose thinking it is may not be known."""
+    return not isinstance(part, Thinking) or (thinks and part.opaque.get(MODEL, model) == model)
 
 
 def _content(blocks: list[Json]) -> Json:
@@ -68,7 +77,7 @@ def _said(part: Part, ids: "_CallIds") -> _Block | None:
         case ToolCall(id, name):
             return {"type": "tool_use", "id": ids.of_call(id), "name": name, "input": _input(part)}
         case Thinking(_, {"type": "redacted_thinking"}):
-            return dict(part.opaque)
+            return {name: value for name, value in part.opaque.items() if name != MODEL}
         case Thinking(text, {"signature": signature}):
             return {"type": "thinking", "thinking": text, "signature": signature}
         case Text():

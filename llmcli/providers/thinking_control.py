@@ -9,7 +9,7 @@ that Google gives for the same three words.
 from collections.abc import Callable, Mapping
 
 from llmcli.errors import RequestRejected
-from llmcli.types import Json
+from llmcli.types import ChatRequest, Json
 
 JsonObject = dict[str, Json]
 
@@ -33,6 +33,15 @@ def tokens(asked: str | int) -> int:
 def effort_word(asked: str | int) -> str:
     """The effort, as OpenAI calls it."""
     return "none" if level(asked) == "off" else level(asked)
+
+
+def excludes_a_forced_call(request: ChatRequest, provider_id: str) -> RequestRejected:
+    """The error for two wishes that exclude one another: to think, and to have to call a tool."""
+    return RequestRejected(
+        f"{provider_id} thinks only where it is free to call a tool or not: "
+        f"--thinking {request.thinking} and --tool-choice {request.tool_choice} exclude one another",
+        hint="--thinking off, or --tool-choice auto",
+    )
 
 
 # --- the fields of a request ----------------------------------------------------------------------

@@ -63,8 +63,13 @@ LENGTH = answer("Once", [_text("Once")], [_said("Once")], "max_tokens", finish="
 REFUSED = answer("I", [_text("I")], [_said("I")], "refusal", finish="content_filter")
 
 _REDACTED = {"type": "redacted_thinking", "data": "b3BhcXVl"}
+_WHOSE = {"model": "claude-haiku-4-5"}  # of the one that was asked
 THINKING = answer(
-    (Thinking("Höflich\nsein.", {"signature": "c2lnbmVk"}), Thinking("", _REDACTED), Text("Grüße.")),
+    (
+        Thinking("Höflich\nsein.", {"signature": "c2lnbmVk", **_WHOSE}),
+        Thinking("", {**_REDACTED, **_WHOSE}),
+        Text("Grüße."),
+    ),
     [
         (
             {"type": "thinking", "thinking": "", "signature": ""},
