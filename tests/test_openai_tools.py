@@ -29,6 +29,7 @@ from llmcli.providers.vendors import (
     OpenAICompatible,
     OpenRouter,
     Perplexity,
+    SiliconFlow,
     Together,
 )
 from llmcli.types import (
@@ -443,21 +444,22 @@ def test_how_much_to_think_is_said_in_the_services_words(
     vendor: type[OpenAI], asked: str | int, fields: dict[str, Json]
 ) -> None:
     check(vendor, thinking=asked)
-    sent = body(to=vendor, thinking=asked)
-    assert {name: value for name, value in sent.items() if name not in ("model", "messages")} == fields
+    sent = body(to=vendor, thinking=asked, stream=True)
+    around = ("model", "messages", "stream", "stream_options")
+    assert {name: value for name, value in sent.items() if name not in around} == fields
 
 
 @pytest.mark.parametrize("vendor", [*VENDORS, OpenAI])
 def test_every_level_is_said_or_refused_before_anything_is_sent(vendor: type[OpenAI]) -> None:
     """Never passed over in silence, and nothing is said that was not asked."""
-    plain = body(to=vendor)
+    plain = body(to=vendor, stream=True)
     for asked in ("low", "medium", "high", 5000):
         try:
             check(vendor, thinking=asked)
         except RequestRejected as exc:
             assert vendor.id in exc.message  # noqa: PT017 - both are right, in their place
         else:
-            assert body(to=vendor, thinking=asked) != plain
+            assert body(to=vendor, thinking=asked, stream=True) != plain
 
 
 def test_what_cannot_be_told_is_refused() -> None:
@@ -466,6 +468,85 @@ def test_what_cannot_be_told_is_refused() -> None:
             check(vendor, thinking=asked)
     check(AI21, thinking="off")  # its models do not think
     assert body(to=AI21, thinking="off") == body(to=AI21)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "model", "asked", "fields"),
+    [
+        (Groq, "qwen/qwen3-32b", "off", {"reasoning_effort": "none"}),
+        (Groq, "qwen/qwen3-32b", "low", {"reasoning_effort": "default"}),
+        (Groq, "openai/gpt-oss-120b", "medium", {"reasoning_effort": "medium"}),
+        (Moonshot, "kimi-k3", "low", {"reasoning_effort": "low"}),
+        (Moonshot, "kimi-k3", "medium", {"reasoning_effort": "high"}),
+        (Moonshot, "kimi-k2.6", "low", {"thinking": {"type": "enabled"}}),
+        (Moonshot, "kimi-k2.6", "off", {"thinking": {"type": "disabled"}}),
+    ],
+)
+def test_how_much_to_think_is_said_in_the_words_of_the_model(
+    vendor: type[OpenAI], model: str, asked: str, fields: dict[str, Json]
+) -> None:
+    """8.2: each takes its own and refuses the others'."""
+    sent = made(vendor).chat_request(ChatRequest(model, (ASKED,), thinking=asked), stream=False)
+    document = json.loads(sent.body or b"")
+    assert {name: value for name, value in document.items() if name in ("reasoning_effort", "thinking")} == fields
+
+
+@pytest.mark.parametrize(("vendor", "model"), [(Groq, "openai/gpt-oss-120b"), (Moonshot, "kimi-k3")])
+def test_who_always_thinks_cannot_be_told_not_to(vendor: type[OpenAI], model: str) -> None:
+    with pytest.raises(RequestRejected, match="always thinks"):
+        made(vendor).check(ChatRequest(model, (ASKED,), thinking="off"))
+
+
+@pytest.mark.parametrize("tokens", [127, 32769])
+def test_siliconflow_thinks_for_so_many_tokens_only(tokens: int) -> None:
+    with pytest.raises(UsageError, match=f"128 to 32768 tokens, not for {tokens}"):
+        check(SiliconFlow, thinking=tokens)
+    for fits in (0, 128, 32768, "high"):
+        check(SiliconFlow, thinking=fits)
+
+
+MODELS_THAT_CALL_UNTHINKING = [(DashScope, "qwen-plus"), (DeepSeek, "deepseek-flash"), (Moonshot, "kimi-k2.6")]
+
+
+@pytest.mark.parametrize(("vendor", "model"), MODELS_THAT_CALL_UNTHINKING)
+def test_to_think_and_to_have_to_call_a_tool_exclude_one_another(vendor: type[OpenAI], model: str) -> None:
+    """P58, cloudwego/eino#994: both were asked for, so that neither is dropped."""
+    asked = ChatRequest(model, (ASKED,), tools=(CLOCK,), tool_choice="now", thinking="low")
+    with pytest.raises(RequestRejected, match="--thinking low and --tool-choice now"):
+        made(vendor).check(asked)
+    made(vendor).check(asked._replace(tool_choice="auto"))
+    made(vendor).check(asked._replace(thinking="off"))
+
+
+@pytest.mark.parametrize(("vendor", "model"), MODELS_THAT_CALL_UNTHINKING)
+def test_who_thinks_unasked_does_not_where_a_call_is_demanded(vendor: type[OpenAI], model: str) -> None:
+    """P58; and one that does not know the word is not told again."""
+    asked = ChatRequest(model, (ASKED,), tools=(CLOCK,), tool_choice="required")
+
+    def sent(request: ChatRequest) -> dict[str, Any]:
+        document = json.loads(made(vendor).chat_request(request, stream=True).body or b"")
+        return {name: value for name, value in document.items() if "thinking" in name}
+
+    off = [{"enable_thinking": False}, {"thinking": {"type": "disabled"}}]
+    assert sent(asked) in off
+    assert sent(asked._replace(tool_choice=None)) == {}
+    (name,) = sent(asked)
+    own = asked._replace(options={name: "mine"})
+    assert sent(own) == {name: "mine"}
+    refused = made(vendor).read_error(400, {}, json.dumps({"error": {"message": f"Unknown field: {name}"}}).encode())
+    adapted = made(vendor).adapt(asked, refused)
+    assert adapted is not None
+    assert sent(adapted) == {}
+
+
+def test_dashscope_thinks_only_while_it_streams() -> None:
+    """P58 (langchain4j/langchain4j#3974): else its thinking models answer 400."""
+    assert body(to=DashScope)["enable_thinking"] is False
+    assert "enable_thinking" not in body(to=DashScope, stream=True)
+    assert body(to=DashScope, options={"enable_thinking": True})["enable_thinking"] is True
+    with pytest.raises(RequestRejected, match="--thinking low and --no-stream") as caught:
+        body(to=DashScope, thinking="low")
+    assert caught.value.hint == "leave --no-stream out"
 
 
 # --- completions of bare text ---------------------------------------------------------------------

@@ -54,6 +54,7 @@ _TOKEN_FIELDS = ("max_completion_tokens", "max_tokens")
 _CHAT = "chat completions"  # the service has sent us to the other API
 _SCHEMA = "json_schema"  # the service does not enforce one, or not here
 _JSON = "json_object"  # nor that the answer is JSON
+_UNASKED = "thinking"  # a model that thinks unasked was told not to, and does not know the word
 _CALL_IDS = "call ids"  # which are not of nine signs, as Mistral's models want them
 # Patterns that few requests need are compiled by the first that does.
 _OTHER_API = r"\bv1/responses\b"  # (openai/openai-openapi#541)
@@ -92,7 +93,8 @@ class OpenAI(HTTPProvider):
     `named_tool_choice`: a tool may be asked for by its name. `forced_tools`: a call may be demanded at all.
     `schema_beside_tools`: a schema is enforced also where tools are offered. `never_streamed`: what a request may hold
     (`tools`, `schema`) only where its answer comes whole. `thinking_in`: the words of chat completions for how much to
-    think (`thinking_control.WORDS`), if they have any.
+    think (`thinking_control.WORDS`), if they have any. `calls_unthinking`: the models of which no call may be demanded
+    while they think.
 
     `api`: the one that is asked where nothing speaks for the other. `responses_path`: where the Responses API is, if
     there is one. `responses_schema`: an answer there is held to a schema. `text_format`: that the answer is text has to
@@ -137,6 +139,7 @@ class OpenAI(HTTPProvider):
     never_streamed: ClassVar[tuple[Literal["tools", "schema"], ...]] = ()
     text_format: ClassVar[bool] = False
     thinking_in: ClassVar[str | None] = "effort"
+    calls_unthinking: ClassVar[str | None] = None
     reasoning_echo: ClassVar[Literal["none", "tool_turns", "all"]] = "none"
     reasoning_field: ClassVar[str] = "reasoning_content"
     reasoning_needed: ClassVar[bool] = False
@@ -162,7 +165,9 @@ class OpenAI(HTTPProvider):
         elif api == "responses":
             self._check_responses(request)
         if request.thinking is not None and self.capabilities.thinking:
-            self.thinking(request.thinking)
+            self.thinking(request.thinking, request.model)
+            if thinking_control.level(request.thinking) != "off" and self._calls_unthinking(request):
+                raise thinking_control.excludes_a_forced_call(request, self.config.id)
         if request.tools and not self.forced_tools and request.tool_choice not in (None, "auto", "none"):
             raise RequestRejected(f"{self.config.id} leaves it to the model whether a tool is called")
 
@@ -281,8 +286,7 @@ class OpenAI(HTTPProvider):
                 body["tool_choice"] = _choice(request.tool_choice)
         if request.schema is not None:
             body.update(self._response_format(request))
-        if request.thinking is not None and self.capabilities.thinking:
-            body.update(self.thinking(request.thinking))
+        body.update(self._thinking(request, stream=stream))
         body.update(_own_options(request))
         return body
 
@@ -323,9 +327,29 @@ class OpenAI(HTTPProvider):
         body.update({name: value for name, value in said.items() if value is not None})
         return body
 
-    def thinking(self, asked: str | int) -> JsonObject:
+    def thinking(self, asked: str | int, model: str) -> JsonObject:
         """How much to think (`off`, a level, a number of tokens), as fields of a chat request. May be refused."""
         return thinking_control.fields(self.thinking_in or "", asked, self.config.id)
+
+    def _thinking(self, request: ChatRequest, *, stream: bool) -> JsonObject:
+        """How much to think: as was asked, or not at all where a model that thinks unasked could not answer."""
+        if not self.capabilities.thinking:
+            return {}
+        if request.thinking is not None:
+            return self.thinking(request.thinking, request.model)
+        if _UNASKED in request.without or not self.must_not_think(request, stream=stream):
+            return {}
+        return self.thinking("off", request.model)
+
+    def must_not_think(self, request: ChatRequest, *, stream: bool) -> bool:
+        """Whether such a request is refused by a model that thinks."""
+        return self._calls_unthinking(request)
+
+    def _calls_unthinking(self, request: ChatRequest) -> bool:
+        """Whether a call is demanded of a model that takes no such demand while it thinks."""
+        if not request.tools or request.tool_choice in (None, "auto", "none"):
+            return False
+        return self.calls_unthinking is not None and re.match(self.calls_unthinking, request.model) is not None
 
     def _response_format(self, request: ChatRequest) -> JsonObject:
         """The form that the answer is to have: that of a schema, or else any JSON object."""
@@ -428,6 +452,8 @@ class OpenAI(HTTPProvider):
             return
         if self.responses_path is not None and "api" not in request.options and not request.complete:
             yield _CHAT
+        if request.thinking is None and _UNASKED not in request.without and self.must_not_think(request, stream=False):
+            yield _UNASKED
         if self.call_id_length is None and _CALL_IDS not in request.without:
             yield _CALL_IDS
         if self.stream_options and "stream_options" not in request.without | request.options.keys():
@@ -551,7 +577,8 @@ def _refuses(error: RequestRejected, name: str) -> bool:
         return parameter == name or "reasoning summar" in message
     if name == "include" and "encrypted content" in message:
         return True
+    word = r"(?:enable_)?thinking" if name == _UNASKED else name
     return (
-        re.search(rf"\b{name}\b", error.parameter or error.message) is not None
+        re.search(rf"\b{word}\b", error.parameter or error.message) is not None
         and _REFUSED.search(error.message) is not None
     )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 from urllib.parse import quote, urlencode, urlsplit
 
-from llmcli.errors import RequestRejected
+from llmcli.errors import RequestRejected, UsageError
 from llmcli.provider import ApiKey, Capabilities, ConfigKey, Setting
 from llmcli.providers import thinking_control
 from llmcli.providers.chat_reader import JsonObject
@@ -24,7 +24,14 @@ _JSON_ONLY = Capabilities(thinking=True, vision=True, tools=True)  # the same, b
 _SMALL = dict.fromkeys(IMAGES, 10 * MEGABYTE)
 _LARGE = dict.fromkeys(IMAGES, 20 * MEGABYTE)
 _NONE: Mapping[str, int] = {}
+_LEAST_BUDGET, _LARGEST_BUDGET = 128, 32768  # tokens that SiliconFlow lets a model think for
 _KNOWS_NO_PLACEHOLDER = re.compile(r"\b(?:gemini-[12]\b|gemma)")
+
+
+def _always_thinks(provider_id: str, model: str) -> RequestRejected:
+    return RequestRejected(
+        f"{model} of {provider_id} always thinks", hint="leave --thinking off out, or say --thinking low"
+    )
 
 
 class OpenAICompatible(OpenAI):
@@ -135,7 +142,7 @@ class Together(OpenAICompatible):
     responses_path = None
     quirks = ("Model names are exact: organization/name.",)
 
-    def thinking(self, asked: str | int) -> JsonObject:
+    def thinking(self, asked: str | int, model: str) -> JsonObject:
         """See `OpenAI.thinking`."""
         if thinking_control.level(asked) == "off":
             return {"reasoning": {"enabled": False}}
@@ -161,6 +168,15 @@ class Groq(OpenAICompatible):
         "A temperature of 0 becomes 1e-8.",
         "models lists audio models too.",
     )
+
+    def thinking(self, asked: str | int, model: str) -> JsonObject:
+        """See `OpenAI.thinking`. GPT-OSS always thinks, and has the levels; Qwen has a switch (console.groq.com)."""
+        off = thinking_control.level(asked) == "off"
+        if "gpt-oss" in model and off:
+            raise _always_thinks(self.config.id, model)
+        if "qwen" in model:
+            return {"reasoning_effort": "none" if off else "default"}
+        return thinking_control.effort(asked)
 
 
 class Mistral(OpenAICompatible):
@@ -194,8 +210,9 @@ class DeepSeek(OpenAICompatible):
     capabilities = Capabilities(thinking=True, tools=True)
     attachments: ClassVar[Mapping[str, int]] = _NONE
     thinking_in = "switch_and_effort"
+    calls_unthinking = r""  # (cloudwego/eino#994)
     quirks = (
-        "Models think unless --thinking off says otherwise.",
+        "Models think unless --thinking off says otherwise, or a call is demanded (--tool-choice).",
         "While a model thinks, temperature and top-p are ignored or refused.",
     )
 
@@ -275,7 +292,7 @@ class Perplexity(OpenAICompatible):
         """See `HTTPProvider.models_request`."""
         return None
 
-    def thinking(self, asked: str | int) -> JsonObject:
+    def thinking(self, asked: str | int, model: str) -> JsonObject:
         """See `OpenAI.thinking`. How much, but not whether."""
         if thinking_control.level(asked) == "off":
             raise RequestRejected(
@@ -413,16 +430,20 @@ class Moonshot(OpenAICompatible):
     capabilities = _JSON_ONLY
     attachments: ClassVar[Mapping[str, int]] = _SMALL
     responses_path = None
+    calls_unthinking = r"kimi-k2\.[67]"
     quirks = (
         "The newer Kimi models fix temperature and top-p; leave them out.",
         "In China the address is https://api.moonshot.cn/v1, with keys of its own.",
     )
 
-    def thinking(self, asked: str | int) -> JsonObject:
-        """See `OpenAI.thinking`."""
-        if thinking_control.level(asked) == "off":
+    def thinking(self, asked: str | int, model: str) -> JsonObject:
+        """See `OpenAI.thinking`. Kimi K2 has a switch; K3 always thinks, and has the levels low, high and max."""
+        level = thinking_control.level(asked)
+        if level == "off" and model.startswith("kimi-k3"):
+            raise _always_thinks(self.config.id, model)
+        if level == "off" or model.startswith("kimi-k2"):
             return thinking_control.switch(asked)
-        return thinking_control.effort(asked)
+        return {"reasoning_effort": "high" if level == "medium" else level}
 
 
 class ZAI(OpenAICompatible):
@@ -463,12 +484,27 @@ class DashScope(OpenAICompatible):
     attachments: ClassVar[Mapping[str, int]] = _SMALL
     attachment_urls = True
     thinking_in = "budget"
+    calls_unthinking = r""  # (QwenLM/qwen-code#7659)
     quirks = (
         "A key belongs to a region: China is dashscope.aliyuncs.com, the US dashscope-us.aliyuncs.com.",
-        "Open Qwen3 models think only while streaming; else --thinking off is needed.",
+        "Models think only while streaming: with --no-stream, and where a call is demanded, they are told not to.",
         "models does not list all models.",
     )
     lists_every_model = False
+
+    def must_not_think(self, request: ChatRequest, *, stream: bool) -> bool:
+        """See `OpenAI.must_not_think`. Who thinks has to stream (langchain4j/langchain4j#3974)."""
+        return not stream or super().must_not_think(request, stream=stream)
+
+    def _thinking(self, request: ChatRequest, *, stream: bool) -> JsonObject:
+        """See `OpenAI._thinking`. Raises `RequestRejected` for an answer that is to come whole and be thought about."""
+        if not stream and thinking_control.level(request.thinking or "off") != "off":
+            raise RequestRejected(
+                f"{self.config.id} thinks only while it streams: --thinking {request.thinking} and --no-stream exclude "
+                "one another",
+                hint="leave --no-stream out",
+            )
+        return super()._thinking(request, stream=stream)
 
 
 class SiliconFlow(OpenAICompatible):
@@ -484,6 +520,15 @@ class SiliconFlow(OpenAICompatible):
     responses_path = None
     thinking_in = "budget"
     quirks = ("In China the address is https://api.siliconflow.cn/v1.",)
+
+    def thinking(self, asked: str | int, model: str) -> JsonObject:
+        """See `OpenAI.thinking`. Raises `UsageError` for a number of tokens that the API does not take."""
+        if isinstance(asked, int) and asked > 0 and not _LEAST_BUDGET <= asked <= _LARGEST_BUDGET:
+            raise UsageError(
+                f"{self.config.id} thinks for {_LEAST_BUDGET} to {_LARGEST_BUDGET} tokens, not for {asked}",
+                hint="--thinking off: not at all",
+            )
+        return super().thinking(asked, model)
 
 
 # --- on your own machine --------------------------------------------------------------------------
