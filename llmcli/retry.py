@@ -5,7 +5,7 @@ What is retried, and how long to wait. Layer 0: knows only errors. The driver do
 from collections.abc import Callable
 from typing import NamedTuple
 
-from llmcli.errors import Busy, LlmError, NetworkFailed
+from llmcli.errors import Busy, LlmError, NetworkFailed, RequestRejected
 
 _RETRIED_STATUSES = frozenset({408, 409, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 _LAST_DOUBLING = 60  # far above any ceiling, and far below where a float overflows
@@ -23,7 +23,7 @@ class RetryPolicy(NamedTuple):
 
     A server's own wish (`Retry-After`) is obeyed to the second, also when it is zero, up to `max_wait` seconds; a
     longer one ends the attempts at once. Otherwise full jitter on 0.5 s * 2^n up to 8 s, so that thirty processes do
-    not come back together.
+    not come back together. What was rejected is tried once more at most, where it is said that this may help.
     """
 
     retries: int = 2
@@ -38,7 +38,8 @@ class RetryPolicy(NamedTuple):
 
         Raises `Busy` when the server asks for a longer wait than `max_wait`.
         """
-        if not self._may_help(error) or attempt > self.retries:
+        most = min(self.retries, 1) if isinstance(error, RequestRejected) else self.retries
+        if not self._may_help(error) or attempt > most:
             return None
         if error.retry_after is not None:
             if error.retry_after > self.max_wait:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llmcli.errors import AuthenticationFailed, ConfigurationError, UnknownModel, UsageError
+from llmcli.errors import AuthenticationFailed, ConfigurationError, RequestRejected, UnknownModel, UsageError
 from llmcli.providers import vendors
 from llmcli.providers.openai import OpenAI
 from llmcli.providers.vendors import (
@@ -18,6 +18,7 @@ from llmcli.providers.vendors import (
     DeepSeek,
     Fireworks,
     GeminiOpenAI,
+    Groq,
     LMStudio,
     Moonshot,
     Nvidia,
@@ -25,6 +26,7 @@ from llmcli.providers.vendors import (
     OpenRouter,
     Perplexity,
 )
+from llmcli.retry import RetryPolicy
 from llmcli.types import ChatRequest, Json, Message, ProviderConfig, Text, Thinking, ToolCall, Usage, message
 from tests.chat_streams import calls, delta, finish, metadata, read, text, thinking, usage
 
@@ -266,3 +268,15 @@ def test_the_odd_errors_of_a_vendor_are_understood(
 ) -> None:
     """P57: section 5."""
     assert type(made(vendor).read_error(status, {}, json.dumps(document).encode())) is error
+
+
+def test_a_call_that_a_model_at_groq_wrote_wrongly_is_asked_for_once_more() -> None:
+    """P55 (groq/groq-typescript#28)."""
+    said = {"message": "Failed to call a function.", "code": "tool_use_failed", "failed_generation": "<function=f{"}
+    error = made(Groq).read_error(400, {}, json.dumps({"error": said}).encode())
+    assert type(error) is RequestRejected
+    assert RetryPolicy().pause(error, 1) is not None
+    assert RetryPolicy().pause(error, 2) is None
+    assert RetryPolicy(retries=0).pause(error, 1) is None
+    other = made(Groq).read_error(400, {}, b'{"error": {"message": "tools must be a list"}}')
+    assert RetryPolicy().pause(other, 1) is None
