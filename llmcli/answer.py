@@ -64,6 +64,8 @@ class Call(NamedTuple):
     `started` is the monotonic time that the total timeout counts from (only needed with one). `stream` is what the
     user said, `None` for "as the provider can". `note` says a line to a person, `log` tells the log. `key_source` says
     where the key came from. `before_wait` is called before the provider is waited for: the moment to write what came.
+    `refused` is what the service has refused to be sent (`ChatRequest.without`), left with what this answer taught of
+    it: handed to the next call, nothing is tried twice.
     """
 
     transport: Transport
@@ -77,6 +79,7 @@ class Call(NamedTuple):
     sleep: Callable[[float], None] = time.sleep
     key_source: str | None = None
     before_wait: Callable[[], None] = lambda: None
+    refused: set[str] | None = None
 
     def left(self) -> float | None:
         """The seconds of the total timeout that are left, `None` where there is none."""
@@ -91,6 +94,7 @@ def answer(provider: Provider, request: ChatRequest, call: Call) -> Generator[Ev
     Until then it asks again as the retry policy allows.
     """
     provider.check(request)
+    request = request._replace(without=request.without.union(call.refused or ()))
     stream = streams(provider, call.stream)
     attempt, began = 1, False
     while True:
@@ -118,6 +122,8 @@ def answer(provider: Provider, request: ChatRequest, call: Call) -> Generator[Ev
         if adapted is not None:
             call.log("adapted", without=sorted(adapted.without), message=error.message)
             request = adapted
+            if call.refused is not None:
+                call.refused.update(adapted.without)
             continue
         _wait_to_retry(call, error, attempt)
         attempt += 1

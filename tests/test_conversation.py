@@ -117,6 +117,17 @@ def test_each_question_is_sent_with_all_that_was_said(llmcli: Program, serve: Se
     ]  # fmt: skip
 
 
+def test_what_a_service_refuses_is_tried_once_in_a_conversation(llmcli: Program, serve: Serve) -> None:
+    refused = answers(400, {"error": {"message": "Unknown parameter: 'stream_options'", "param": "stream_options"}})
+    server = serve(refused, says("one"), says("two"))
+    configured(llmcli, one=server)
+    with conversation(llmcli, "-m", "one") as person:
+        person.types("a")
+        person.types("b")
+        assert person.leaves() == 0
+    assert ["stream_options" in each.json for each in server.requests] == [True, False, False]
+
+
 def test_ctrl_c_stops_the_answer_and_not_the_conversation(llmcli: Program, serve: Serve) -> None:
     server = serve(says_and_waits("One ", "two"), says("again"))
     configured(llmcli, one=server)

@@ -773,6 +773,18 @@ def test_a_key_that_a_tool_finds_never_reaches_the_model(llmcli: Program, serve:
     assert "canary" not in done.text + done.err + server.requests[1].body.decode()
 
 
+def test_what_a_service_refuses_is_tried_once_for_all_rounds(llmcli: Program, serve: Serve, tools: str) -> None:
+    """9.4: the next round says it in the other way at once."""
+    refused = answers(400, {"error": {"message": "Unsupported parameter: 'max_tokens'", "param": "max_tokens"}})
+    server = serve(refused, answers(200, asks("add", {"a": 1})), answers(200, asks("add", {"a": 2})), says("done"))
+
+    done = llmcli.chat(server.url, "--tool", tools, "--yes", "--max-tokens", "50", "hi")
+
+    assert done.status == 0, done.err
+    said = [("max_tokens" in each.json, each.json.get("max_completion_tokens")) for each in server.requests]
+    assert said == [(True, None), (False, 50), (False, 50), (False, 50)]
+
+
 @pytest.fixture
 def package(llmcli: Program, tmp_path: Path) -> Callable[[str, str], dict[str, str]]:
     """Makes a package with this code and this entry point; what is returned is the environment that has it."""

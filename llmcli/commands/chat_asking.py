@@ -106,7 +106,7 @@ def ask_one(
     """
     provider = job.ready.provider
     request = job.request._replace(messages=question.to(provider, tools=job.tools is not None))
-    call = _call(job.ready, arguments, world, log)._replace(before_wait=sink.flush)
+    call = _call(job.ready, arguments, world, log)._replace(before_wait=sink.flush, refused=job.refused)
     tools = job.tools.chosen if job.tools else None
     keep = form == "json" or heard is not None
     fold = Fold(provider.config.id, request.model, keep=keep and tools is None and job.schema is None)

@@ -47,7 +47,7 @@ class Job(NamedTuple):
     """
     One target, ready to be asked; the messages of its request are filled in when they have been read. `style` is how
     tools are told by text, where they are, and `stops` whether the service can be told where to stop. `way` is how the
-    schema is asked for.
+    schema is asked for. `refused` is what its service has refused to be sent, once it has been asked.
     """
 
     ready: Ready
@@ -57,6 +57,7 @@ class Job(NamedTuple):
     stops: bool = False
     schema: "Wanted | None" = None
     way: "Way" = "prompt"
+    refused: set[str] | None = None
 
     @property
     def name(self) -> str:
@@ -149,7 +150,8 @@ def prepare(
         thinking=thinking_of(arguments.thinking),
         complete=arguments.complete,
     )
-    job = Job(ready, request, wish.tools, _style(ready, world) if wish.tools else None, schema=wish.schema)
+    style = _style(ready, world) if wish.tools else None
+    job = Job(ready, request, wish.tools, style, schema=wish.schema, refused=set())
     if wish.schema is not None:
         from llmcli import schemas
 

@@ -95,7 +95,8 @@ def _refusal(about: str) -> str:
 
 def _form(request: ChatRequest) -> _Form | None:
     """The way to say it that was not refused yet."""
-    asked = "off" if _UNASKED in request.without and request.thinking is None else request.thinking
+    unasked = request.thinking is None and _UNASKED in request.without and _forced(request)
+    asked = "off" if unasked else request.thinking
     forms: tuple[_Form, ...] = ("adaptive", "enabled")
     if asked is None or "thinking" in request.without | request.options.keys():
         return None
