@@ -393,13 +393,14 @@ def scope(request: ChatRequest, *, stream: bool, variables: Mapping[str, Json]) 
     """
     What the expression of a request sees; what was not said is null.
 
-    `messages`: all of them, `{role, content}` with `content` always a string, an assistant's `thinking` and
-    `tool_calls` where it has them, and what came of each call as a message of its own, `{role: 'tool', content, name,
-    tool_call_id}`, with `failed` where it did; `turns`: the same without the system message; `system` and `prompt`: the
-    texts of the system message and of the last message of the user; `options`: what `--option` gave; `tools`: those
-    that the model may call, or the option of that name; `tool_choice`: `auto`, `none`, `required` or the name of one;
-    `schema`: the JSON schema of the answer; `thinking`: `off`, `low`, `medium`, `high` or a number of tokens; `vars`:
-    the table of that name. Tools and calls are in OpenAI's form.
+    `messages`: all of them, `{role, content}` with `content` always a string, an assistant's `thinking`, its
+    `signature` and `tool_calls` where it has them (each call with what else the service said of it), and what came of
+    each call as a message of its own, `{role: 'tool', content, name, tool_call_id}`, with `failed` where it did;
+    `turns`: the same without the system message; `system` and `prompt`: the texts of the system message and of the last
+    message of the user; `options`: what `--option` gave; `tools`: those that the model may call, or the option of that
+    name; `tool_choice`: `auto`, `none`, `required` or the name of one; `schema`: the JSON schema of the answer;
+    `thinking`: `off`, `low`, `medium`, `high` or a number of tokens; `vars`: the table of that name. Tools and calls
+    are in OpenAI's form.
     """
     messages: list[Json] = [each for message in request.messages for each in _messages(message)]
     tools: list[Json] = [_tool(each) for each in request.tools]
@@ -458,10 +459,18 @@ def _said(message: Message) -> Json:
     said: dict[str, Json] = {"role": message.role, "content": message.text}
     if thinking := "".join(part.text for part in message.parts if isinstance(part, Thinking)):
         said["thinking"] = thinking
+    thoughts = (part for part in message.parts if isinstance(part, Thinking))
+    if signatures := [part.opaque["signature"] for part in thoughts if "signature" in part.opaque]:
+        said["signature"] = signatures[-1]
     calls = [part for part in message.parts if isinstance(part, ToolCall)]
     if calls:
         said["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _arguments(call)}}
+            {
+                **call.opaque,
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": _arguments(call)},
+            }
             for call in calls
         ]
     return said

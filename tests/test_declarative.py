@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from llmcli.answer import Fold
 from llmcli.config import Config, provider_setup
 from llmcli.errors import Busy, ConfigurationError, LlmError, ProviderFailed, RequestRejected
 from llmcli.providers.declarative import Declarative
@@ -442,6 +443,28 @@ def test_the_names_of_events_can_be_read() -> None:
     )
 
     assert events(adapter, wire) == [TextDelta("hi"), Usage(total_tokens=4), Finish("stop")]
+
+
+def test_what_an_api_wants_back_is_kept_and_sent() -> None:
+    """The signature of thinking and of a call; and ids that some count from 0 in each answer are told apart."""
+    read = {"signature": "sign", "thinking": "thought", "tool_calls": "calls[].{id: ref, name: name, sign: sign}"}
+    seen = "text: content, thought: thinking, sign: signature, calls: tool_calls[].[id, sign], of: tool_call_id"
+    sent = f"{{talk: turns[].{{{seen}}}, functions: tools}}"
+    adapter = provider({"request": sent, **read}, stream={**STREAM, **read})
+    calls = [{"ref": "0", "name": "f", "sign": "s2"}]
+    in_pieces = ({"thought": "h"}, {"thought": "m", "sign": "s1"}, {"calls": calls}, {"done": True})
+    for told in (
+        whole(adapter, {"text": "", "thought": "hm", "sign": "s1", "calls": calls}),
+        events(adapter, lines(*in_pieces)),
+    ):
+        fold = Fold("acme", "m", keep=True)
+        list(fold.watch(iter(told)))
+        asked = (fold.reply().message, Message("tool", (ToolResult("0", "f", "x"),)))
+        first, of_first, second, of_second = body(adapter, messages=asked * 2)["talk"]
+        assert (first["thought"], first["sign"]) == ("hm", "s1")
+        (one, sign), (other, _) = first["calls"][0], second["calls"][0]
+        assert (sign, one == other) == ("s2", False)
+        assert (of_first["of"], of_second["of"]) == (one, other)
 
 
 def test_thinking_and_calls_are_read_from_a_stream() -> None:

@@ -267,6 +267,15 @@ def test_a_message_with_calls_and_thinking_has_them_beside_its_text() -> None:
     assert json.dumps(seen)
 
 
+def test_what_a_service_wants_back_is_seen() -> None:
+    """Signatures of thinking and of calls, without which some refuse the next round."""
+    parts = (Thinking("hm", {"signature": "s1"}), ToolCall("c1", "clock", opaque={"sign": "s2", "id": "x"}))
+    seen = scope(ChatRequest("m", (Message("assistant", parts),)), stream=False, variables={})
+
+    (turn,) = Expression("turns[].{thought: thinking, sign: signature, calls: tool_calls[].[id, sign]}", "x").find(seen)
+    assert turn == {"thought": "hm", "sign": "s1", "calls": [["c1", "s2"]]}
+
+
 def test_tools_a_schema_and_thinking_are_seen_as_they_were_asked_for() -> None:
     tools = (Tool("clock", "The time.", {"type": "object", "properties": {"tz": {"type": "string"}}}), Tool("now"))
     request = ChatRequest(

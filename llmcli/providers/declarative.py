@@ -19,6 +19,7 @@ from llmcli.framing import SSE, Delimiter, Framing, JsonArray, JsonLines, Record
 from llmcli.provider import ApiKey, ConfigKey, HTTPProvider, Setting, json_request
 from llmcli.providers.listed_models import models_of
 from llmcli.providers.mapped import ANSWER_KEYS, AnswerMap, MappedReader, answer_map, capabilities
+from llmcli.providers.tool_calls import with_ids_of_their_own
 from llmcli.types import (
     ChatRequest,
     HttpRequest,
@@ -190,6 +191,7 @@ class Declarative(HTTPProvider):
     def body(self, request: ChatRequest, *, stream: bool) -> Table:
         """The body of a request, as the expressions make it."""
         variables = as_object(self.config.own.get("vars"))
+        request = request._replace(messages=with_ids_of_their_own(request.messages))
         seen = scope(request, stream=stream, variables=variables)
         body: Table = {}
         for expression in self._requests[stream]:

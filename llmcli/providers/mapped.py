@@ -32,6 +32,7 @@ EVENT_ROOTS = ("event", "data")  # what the expressions see of a record of the k
 
 ANSWER_KEYS: Mapping[str, ConfigKey] = {
     "thinking": ConfigKey("Expression: the text of the model's thinking, or null."),
+    "signature": ConfigKey("Expression: what goes back with the thinking, as `signature` of the message; or null."),
     "tool_calls": ConfigKey("Expression: a list of calls, `{id, name, arguments}` or in OpenAI's form, or null."),
     "finish_reason": ConfigKey("Expression: why the model stopped, in the API's own word; null: `stop`."),
     "model": ConfigKey("Expression: the model that answered."),
@@ -95,6 +96,7 @@ class AnswerMap(NamedTuple):
     record: str = "json"
     text: Expression | None = None
     thinking: Expression | None = None
+    signature: Expression | None = None
     tool_calls: Expression | None = None
     finish_reason: Expression | None = None
     model: Expression | None = None
@@ -273,6 +275,7 @@ class MappedReader(Reader):
         self._named = False  # whether any event had a name
         self._promised = False  # whether any record had what its expressions promise
         self._thinking = False
+        self._signature: Json = None  # of the thinking that is told, or of what was told before
         self._calls = ToolCallAssembler()
         self._told: dict[str, Json] = {}
         self._usage: Usage | None = None
@@ -362,6 +365,8 @@ class MappedReader(Reader):
         if answer.thinking is not None and (thought := answer.thinking.text_in(document)):
             self._thinking = True
             events.append(ThinkingDelta(thought))
+        if answer.signature is not None:
+            self._signature = answer.signature.find(document) or self._signature
         if text is not None:
             self._promised = True
             if text:
@@ -382,8 +387,9 @@ class MappedReader(Reader):
             self._reason = reason
 
     def _thought(self) -> ThinkingEnd:
-        self._thinking = False
-        return ThinkingEnd()
+        opaque: dict[str, Json] = {"signature": self._signature} if self._signature is not None else {}
+        self._thinking, self._signature = False, None
+        return ThinkingEnd(opaque)
 
     def _tell(self, values: Mapping[str, Json], events: list[Event]) -> None:
         """Facts, once each: many APIs repeat them with every piece."""
@@ -424,7 +430,7 @@ class MappedReader(Reader):
                 f"{described(self._first)}",
                 hint=self._map.text.hint,
             )
-        if self._thinking:
+        if self._thinking or self._signature is not None:
             yield self._thought()
         yield from self._calls.finish()
         if self._usage is not None:

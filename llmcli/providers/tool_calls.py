@@ -10,11 +10,11 @@ calls together; each rule below names a public report of it.
 import json
 import os
 from binascii import crc32
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from llmcli.errors import ProviderFailed
 from llmcli.framing import as_text, parse_json_stream
-from llmcli.types import Json, ToolCall, ToolCallDelta, ToolResult
+from llmcli.types import Json, Message, Part, ToolCall, ToolCallDelta, ToolResult
 
 _KNOWN_KEYS = frozenset(("index", "id", "type", "function"))
 
@@ -64,6 +64,20 @@ class CallIds:
         if length is None or (len(call_id) == length and call_id.isascii() and call_id.isalnum()):
             return call_id
         return f"{crc32(call_id.encode()):0{length}x}"
+
+
+def with_ids_of_their_own(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """The messages with ids of calls that are unique among them, and of the results to match."""
+    ids = CallIds()
+    return tuple(message._replace(parts=tuple(_renamed(message.parts, ids))) for message in messages)
+
+
+def _renamed(parts: Sequence[Part], ids: CallIds) -> Iterator[Part]:
+    calls = [part for part in parts if isinstance(part, ToolCall)]
+    results = [part for part in parts if isinstance(part, ToolResult)]
+    names = iter([*(ids.calls(calls) if calls else ()), *ids.results(results)])
+    for part in parts:
+        yield part._replace(id=next(names)) if isinstance(part, ToolCall | ToolResult) else part
 
 
 class _Slot:

@@ -22,6 +22,7 @@ from llmcli.expressions import ROOTS, Expression, check_used, described, scope
 from llmcli.framing import as_object
 from llmcli.provider import ApiKey, ConfigKey, NativeCall, NativeProvider, Setting, json_request, with_key
 from llmcli.providers.mapped import ANSWER_KEYS, AnswerMap, MappedReader, answer_map, capabilities
+from llmcli.providers.tool_calls import with_ids_of_their_own
 from llmcli.types import ChatRequest, Event, HttpRequest, Json, Model, ProviderConfig, message
 
 from llmcli_grpc.connection import Address, Connection, connect
@@ -122,6 +123,7 @@ class Grpc(NativeProvider):
     def _body(self, request: ChatRequest) -> Table:
         """The request as a document. Whether its method streams does not change it."""
         variables = as_object(self.config.own.get("vars"))
+        request = request._replace(messages=with_ids_of_their_own(request.messages))
         found = self._request.find(scope(request, stream=True, variables=variables))
         if not isinstance(found, dict):
             raise ConfigurationError(f"{self._request.place} should make an object, but it makes {described(found)}")

@@ -17,6 +17,7 @@ from llmcli.expressions import Expression, check_used, scope, shortened, truth
 from llmcli.framing import Record, as_object, decode_body
 from llmcli.provider import ApiKey, ConfigKey, NativeCall, NativeProvider, Setting, encoded, with_key
 from llmcli.providers.mapped import MappedReader, capabilities
+from llmcli.providers.tool_calls import with_ids_of_their_own
 from llmcli.types import ChatRequest, Event, HttpRequest, Json, Model, ProviderConfig
 
 from llmcli_websocket.connection import Connection, Message, connect
@@ -112,6 +113,7 @@ class WebSocket(NativeProvider):
                 f"{self.config.place}: the key has no place to go",
                 hint="connection.auth may say it (`key`), or api_key may name a header",
             )
+        request = request._replace(messages=with_ids_of_their_own(request.messages))
         return {**scope(request, stream=call.stream, variables=variables), "id": uuid4().hex, "key": key}
 
     @contextmanager
