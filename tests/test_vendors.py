@@ -19,6 +19,7 @@ from llmcli.providers.vendors import (
     Fireworks,
     GeminiOpenAI,
     Groq,
+    LiteLLM,
     LMStudio,
     Moonshot,
     Nvidia,
@@ -27,7 +28,18 @@ from llmcli.providers.vendors import (
     Perplexity,
 )
 from llmcli.retry import RetryPolicy
-from llmcli.types import ChatRequest, Json, Message, ProviderConfig, Text, Thinking, ToolCall, Usage, message
+from llmcli.types import (
+    ChatRequest,
+    Json,
+    Message,
+    ProviderConfig,
+    Text,
+    Thinking,
+    ThinkingEnd,
+    ToolCall,
+    Usage,
+    message,
+)
 from tests.chat_streams import calls, delta, finish, metadata, read, text, thinking, usage
 
 VENDORS = [
@@ -214,6 +226,27 @@ def test_a_call_that_no_gemini_made_goes_there_with_the_placeholder() -> None:
 
     assert signatures("gemini-3.8-flash") == [signed["extra_content"], None, placeholder, None]
     assert signatures("gemini-2.5-pro") == [signed["extra_content"], None, None, None]
+
+
+def test_what_claude_signed_goes_back_through_litellm() -> None:
+    """8.2: the pieces of one block are joined, and come before the call that they led to; the text alone stays here."""
+    blocks = [
+        {"type": "thinking", "thinking": "a", "signature": None},
+        {"type": "thinking", "thinking": "b", "signature": ""},
+        {"type": "thinking", "thinking": "", "signature": "x"},
+        {"type": "redacted_thinking", "data": "y"},
+    ]
+    called = [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]
+    events = read(
+        made(LiteLLM),
+        *(delta(reasoning_content=each.get("thinking"), thinking_blocks=[each]) for each in blocks),
+        delta("tool_calls", tool_calls=called),
+    )
+    (ended,) = (event for event in events if isinstance(event, ThinkingEnd))
+    sent = body(LiteLLM, Message("assistant", (Thinking("ab", ended.opaque), *calls(events))))["messages"][0]
+    assert sent["thinking_blocks"] == [{"type": "thinking", "thinking": "ab", "signature": "x"}, blocks[3]]
+    unsigned = body(LiteLLM, Message("assistant", (Thinking("ab"), *calls(events))))["messages"][0]
+    assert unsigned.keys() == {"role", "tool_calls"}
 
 
 @pytest.mark.parametrize("vendor", [Cerebras, Fireworks, XAI, LMStudio])

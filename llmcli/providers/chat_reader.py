@@ -42,7 +42,7 @@ class ChatReader(Reader):
     usage comes after the finish reason (langchain-ai/langchain#35559).
 
     `tags` take the thinking out of the text, `fields` are kept for the metadata, `new_id` makes ids for tool calls
-    without one. `keep_details`: reasoning details are to be sent back.
+    without one. `kept`: the field whose blocks of reasoning are to be sent back, if one is.
     """
 
     def __init__(
@@ -51,12 +51,12 @@ class ChatReader(Reader):
         fields: tuple[str, ...] = FIELDS,
         *,
         new_id: Callable[[], str] = new_call_id,
-        keep_details: bool = False,
+        kept: str | None = None,
     ) -> None:
         self._tags = tags
         self._calls = ToolCallAssembler(new_id)
         self.fields = fields
-        self._keep_details = keep_details
+        self._kept = kept
         self._metadata: JsonObject = {}
         self._described = False
         self._index: Json = None  # of the choice that we read; with `n=2` there are two, and their pieces alternate
@@ -164,8 +164,8 @@ class ChatReader(Reader):
             self._text(content, events)
             return
         self._think(_reasoning(delta), events)
-        if self._keep_details:
-            self._keep(delta.get("reasoning_details"))
+        if self._kept is not None:
+            self._keep(delta.get(self._kept))
         for part in content if isinstance(content, list) else [content]:
             self._part(part, events)
         self._refuse(delta.get("refusal"), events)
@@ -212,26 +212,25 @@ class ChatReader(Reader):
 
     def _keep(self, details: Json) -> None:
         """
-        Keep OpenRouter's reasoning details, which want to be sent back as they would have come whole: the pieces of
-        one block, which have its type and index, are joined.
+        Keep OpenRouter's reasoning details, or LiteLLM's thinking blocks, which want to be sent back as they would
+        have come whole: the pieces of one block are joined.
         """
         for detail in details if isinstance(details, list) else ():
             if not isinstance(detail, dict):
                 continue
             last = self._details[-1] if self._details else {}
-            index = detail.get("index")
-            if index is None or (last.get("index"), last.get("type")) != (index, detail.get("type")):
+            if not _goes_on(last, detail):
                 self._details.append(detail)
                 continue
             for key, value in detail.items():
                 old = last.get(key)
-                if key in ("text", "summary") and isinstance(old, str) and isinstance(value, str):
+                if key in ("text", "summary", "thinking") and isinstance(old, str) and isinstance(value, str):
                     last[key] = old + value
                 elif value is not None:
                     last[key] = value
 
     def _end_thinking(self) -> ThinkingEnd:
-        opaque: JsonObject = {"reasoning_details": [*self._details]} if self._details else {}
+        opaque: JsonObject = {self._kept: [*self._details]} if self._kept and self._details else {}
         self._thinking, self._details = False, []
         return ThinkingEnd(opaque)
 
@@ -348,6 +347,13 @@ def _canonical(raw: str) -> FinishReason:
     if word.startswith(("error", "abort", "cancel")):
         return "error"
     return _REASONS.get(word, "other")
+
+
+def _goes_on(block: JsonObject, piece: JsonObject) -> bool:
+    """Whether a piece belongs to that block: it has its type and index, or (without an index) the block has no end."""
+    if block.get("type") != piece.get("type") or block.get("index") != piece.get("index"):
+        return False
+    return piece.get("index") is not None or (piece.get("type") == "thinking" and not block.get("signature"))
 
 
 def _reason(raw: str | None, calls: tuple[ToolCall, ...]) -> FinishReason:

@@ -85,7 +85,8 @@ class OpenAI(HTTPProvider):
     `token_field`: how the limit of output tokens is called. `system_role`: the role of a system message.
     `seed_field`: the name of the seed. `stream_options`: whether the usage of a stream must and may be asked for.
     `reasoning_echo`: which assistant messages are sent back with their reasoning. `reasoning_field`: under which name.
-    `reasoning_needed`: those are refused without it, so that it is sent where there is none, too.
+    `reasoning_blocks`: the field whose blocks go back unchanged instead, where an answer had some. `reasoning_needed`:
+    such messages are refused without, so that it is sent where there is none, too.
     `think_tags`: the tags at the start of the text that hold thinking. `call_id_length`: the length of tool call ids
     where only that many alphanumerics are taken. `own_headers`: headers, and the configuration keys that hold their
     values. `metadata_fields`: what else of an answer is worth keeping. `reader_class`: what reads chat completions.
@@ -142,6 +143,7 @@ class OpenAI(HTTPProvider):
     calls_unthinking: ClassVar[str | None] = None
     reasoning_echo: ClassVar[Literal["none", "tool_turns", "all"]] = "none"
     reasoning_field: ClassVar[str] = "reasoning_content"
+    reasoning_blocks: ClassVar[str] = "reasoning_details"
     reasoning_needed: ClassVar[bool] = False
     think_tags: ClassVar[tuple[str, ...]] = ("think",)
     call_id_length: ClassVar[int | None] = None
@@ -399,14 +401,14 @@ class OpenAI(HTTPProvider):
         return sent
 
     def _reasoning(self, blocks: Iterable[Thinking]) -> JsonObject:
-        """The reasoning of a message as it is sent back: OpenRouter's details unchanged, or else the text."""
+        """The reasoning of a message as it is sent back: its blocks unchanged, or else the text."""
         text, details = "", list[Json]()
         for block in blocks:
             text += block.text
-            kept = block.opaque.get("reasoning_details")
+            kept = block.opaque.get(self.reasoning_blocks)
             details += kept if isinstance(kept, list) else []
         if details:
-            return {"reasoning_details": details}
+            return {self.reasoning_blocks: details}
         return {self.reasoning_field: text} if text or self.reasoning_needed else {}
 
     def _origin(self, request: ChatRequest) -> str:
@@ -481,8 +483,8 @@ class OpenAI(HTTPProvider):
             from llmcli.providers import responses
 
             return responses.ResponsesReader(self._origin(request), fields)
-        keep = self.reasoning_echo != "none"
-        return self.reader_class(self.think_splitter(), fields, new_id=self.new_call_id, keep_details=keep)
+        kept = None if self.reasoning_echo == "none" else self.reasoning_blocks
+        return self.reader_class(self.think_splitter(), fields, new_id=self.new_call_id, kept=kept)
 
     def think_splitter(self) -> ThinkTags:
         """What takes the thinking out of the text of one answer."""

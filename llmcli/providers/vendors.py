@@ -6,7 +6,7 @@ the dialect in `openai.py`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -17,7 +17,7 @@ from llmcli.providers.chat_reader import JsonObject
 from llmcli.providers.openai import IMAGES, MEGABYTE, PDF, SOUNDS, OpenAI
 from llmcli.providers.think_tags import ThinkTags
 from llmcli.providers.tool_calls import CallIds
-from llmcli.types import ChatRequest, HttpRequest, Message
+from llmcli.types import ChatRequest, HttpRequest, Message, Thinking
 
 _HOSTED = Capabilities(thinking=True, vision=True, tools=True, schema=True)  # what a large service has
 _JSON_ONLY = Capabilities(thinking=True, vision=True, tools=True)  # the same, but a schema is only asked for in words
@@ -633,4 +633,14 @@ class LiteLLM(OpenAICompatible):
     )
     attachments: ClassVar[Mapping[str, int]] = dict.fromkeys((*IMAGES, *SOUNDS, PDF), 20 * MEGABYTE)
     attachment_urls = True
+    reasoning_echo = "tool_turns"
+    reasoning_blocks = "thinking_blocks"
     quirks = ("The models are the aliases that the proxy is configured with.",)
+
+    def _reasoning(self, blocks: Iterable[Thinking]) -> JsonObject:
+        """
+        See `OpenAI._reasoning`. Claude's blocks go back, which are signed; not every model behind the proxy takes the
+        text alone.
+        """
+        sent = super()._reasoning(blocks)
+        return sent if self.reasoning_blocks in sent else {}
