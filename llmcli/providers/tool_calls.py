@@ -1,6 +1,6 @@
 """
 Fragments of tool calls -> whole tool calls, whatever a server does to the OpenAI wire format. Layer 2, pure: values in,
-values out; knows only types, errors and framing. And the way back: `CallIds`, the ids of calls and results on the wire.
+values out. And the way back: `CallIds`, the ids of calls and results on the wire, and `ToolNames`.
 
 The format says that a fragment names its call by `index`, and that `id` and `name` come once. Servers leave out the
 index, send 0 for every call, repeat or cut the name, send the arguments as an object, send them twice, or glue two
@@ -13,8 +13,9 @@ from binascii import crc32
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from llmcli.errors import ProviderFailed
-from llmcli.framing import as_text, parse_json_stream
-from llmcli.types import Json, Message, Part, ToolCall, ToolCallDelta, ToolResult
+from llmcli.framing import Record, as_text, parse_json_stream
+from llmcli.provider import Reader
+from llmcli.types import ChatRequest, Event, Json, Message, Part, ToolCall, ToolCallDelta, ToolResult
 
 _KNOWN_KEYS = frozenset(("index", "id", "type", "function"))
 
@@ -78,6 +79,66 @@ def _renamed(parts: Sequence[Part], ids: CallIds) -> Iterator[Part]:
     names = iter([*(ids.calls(calls) if calls else ()), *ids.results(results)])
     for part in parts:
         yield part._replace(id=next(names)) if isinstance(part, ToolCall | ToolResult) else part
+
+
+class ToolNames:
+    """
+    The names of the tools of one request as a service takes them, and back: `fit` makes one that it takes of any. A
+    name that it takes as it is stays, and no two become one.
+    """
+
+    def __init__(self, request: ChatRequest, fit: Callable[[str], str]) -> None:
+        parts = [part for message in request.messages for part in message.parts]
+        called = [part.name for part in parts if isinstance(part, ToolCall | ToolResult)]
+        names = dict.fromkeys((*(tool.name for tool in request.tools), *called))
+        self._sent: dict[str, str] = {name: name for name in names if fit(name) == name}
+        for name in names:
+            sent = fit(name)
+            while self._sent.get(name) is None and sent in self._sent.values():
+                sent += "_"
+            self._sent.setdefault(name, sent)
+
+    def told(self, request: ChatRequest) -> ChatRequest:
+        """The request with the names that are sent."""
+        return request._replace(
+            tools=tuple(tool._replace(name=self._sent[tool.name]) for tool in request.tools),
+            tool_choice=self._sent.get(request.tool_choice or "", request.tool_choice),
+            messages=tuple(
+                message._replace(parts=tuple(map(self._told, message.parts))) for message in request.messages
+            ),
+        )
+
+    def _told(self, part: Part) -> Part:
+        return part._replace(name=self._sent[part.name]) if isinstance(part, ToolCall | ToolResult) else part
+
+    def reader(self, reader: Reader) -> Reader:
+        """A reader that tells what that one reads, with the names that the user knows."""
+        if all(sent == name for name, sent in self._sent.items()):
+            return reader
+        return _RenamingReader(reader, {sent: name for name, sent in self._sent.items()})
+
+
+class _RenamingReader(Reader):
+    def __init__(self, reader: Reader, names: Mapping[str, str]) -> None:
+        self._reader = reader
+        self._names = names
+
+    def feed(self, record: Record) -> Iterator[Event]:
+        return self._heard(self._reader.feed(record))
+
+    def whole(self, document: object) -> Iterator[Event]:
+        return self._heard(self._reader.whole(document))
+
+    def end(self) -> Iterator[Event]:
+        return self._heard(self._reader.end())
+
+    def _heard(self, events: Iterable[Event]) -> Iterator[Event]:
+        for event in events:
+            self.complete = self._reader.complete
+            if isinstance(event, ToolCall | ToolCallDelta):
+                event = event._replace(name=self._names.get(event.name, event.name))
+            yield event
+        self.complete = self._reader.complete
 
 
 class _Slot:

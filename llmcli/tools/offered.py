@@ -10,7 +10,7 @@ from llmcli.types import Json, Tool
 
 SECONDS = 30.0  # that a tool may take, unless its table says otherwise
 MOST = 64 * 1024  # characters of a result that the model is given
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)  # what every API takes
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)  # what APIs take
 
 Arguments = dict[str, Json]
 
@@ -34,7 +34,7 @@ class Offered(NamedTuple):
 
 
 def is_name(name: str) -> bool:
-    """Whether every API takes this as the name of a tool."""
+    """Whether APIs take this as the name of a tool; where one takes less, its adapter says it in another way."""
     return _NAME.fullmatch(name) is not None
 
 

@@ -5,6 +5,7 @@ Sources: the official SDK `cohere` 7.3.1 (its clients and types), `cohere-openap
 streaming, reasoning and rate limits in cohere-ai/cohere-developer-experience (2026-08-20).
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 from urllib.parse import urlencode
@@ -21,6 +22,7 @@ from llmcli.provider import (
     json_request,
     with_headers,
 )
+from llmcli.providers.tool_calls import ToolNames
 from llmcli.types import ChatRequest, HttpRequest, Json, Message, Model, ModelPage, ProviderConfig, message
 
 from llmcli_cohere import v1, v2
@@ -149,6 +151,7 @@ class Cohere(HTTPProvider):
 
     def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
         """`POST /v2/chat` or `POST /v1/chat`. `stream` is always said, as the SDK does."""
+        request = ToolNames(request, _tool_name).told(request)
         body: dict[str, Json] = {"model": request.model, **self._version.conversation(_instructed(request))}
         body |= {name: value for ours, name in _SETTINGS.items() if (value := getattr(request, ours)) is not None}
         if request.stop:
@@ -178,7 +181,7 @@ class Cohere(HTTPProvider):
 
     def reader(self, request: ChatRequest) -> Reader:
         """See `HTTPProvider.reader`."""
-        return self._version.reader()
+        return ToolNames(request, _tool_name).reader(self._version.reader())
 
     # --- models ---
 
@@ -204,6 +207,11 @@ def _instructed(request: ChatRequest) -> tuple[Message, ...]:
         return request.messages
     place = next((at for at, each in enumerate(request.messages) if each.role != "system"), len(request.messages))
     return (*request.messages[:place], message("system", words), *request.messages[place:])
+
+
+def _tool_name(name: str) -> str:
+    """The name as the API takes it: letters, digits and `_`, and no digit first (the page on tool use)."""
+    return re.sub(r"\W", "_", re.sub(r"^(?=\d)", "_", name), flags=re.ASCII)
 
 
 def _version_name(config: ProviderConfig) -> str:

@@ -51,6 +51,8 @@ def in_words(request: ChatRequest) -> str:
 
 def refused(request: ChatRequest, complaint: str) -> bool:
     """Whether it is the form that a model refuses, and there is one."""
+    if request.schema is None or request.schema.firm:
+        return False
     return bool(response_format(request, "schema")) and bool(_REFUSED.search(complaint))
 
 

@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from llmcli.errors import ProviderFailed
+from llmcli.errors import ProviderFailed, UsageError
 from llmcli.framing import Record, as_object, as_text, parse_json, parse_object
 from llmcli.providers.tool_calls import CallIds
 from llmcli.types import (
@@ -27,12 +27,20 @@ from llmcli.types import (
 from llmcli_cohere.reading import CohereReader, plan_of, raise_reported, results_of, thinking_of, tool_calls_of
 
 _BUDGETS = {"low": 1024, "medium": 8192, "high": 24576}
+_ANSWER = 1000  # tokens that the page on reasoning advises to leave for the answer
 
 # --- our messages -> their messages ---------------------------------------------------------------
 
 
 def check(request: ChatRequest) -> None:
-    """Any conversation will do."""
+    """Refuse to think where no room would be left for the answer. Raises `UsageError`."""
+    if request.thinking in (None, "off", 0) or request.max_tokens is None:
+        return
+    if not 0 < _budget(request) <= request.max_tokens - _ANSWER:
+        raise UsageError(
+            f"--max-tokens {request.max_tokens} leaves no room for --thinking {request.thinking}",
+            hint=f"what is thought counts among them, and {_ANSWER} should be left for the answer",
+        )
 
 
 def conversation(messages: Sequence[Message]) -> dict[str, Json]:
@@ -104,7 +112,7 @@ def controls(request: ChatRequest) -> dict[str, Json]:
         if request.tool_choice not in (None, "auto"):
             fields["tool_choice"] = "NONE" if request.tool_choice == "none" else "REQUIRED"
     if request.thinking is not None and "thinking" not in request.without:
-        fields["thinking"] = _thinking(request.thinking)
+        fields["thinking"] = _thinking(request)
     return fields
 
 
@@ -120,10 +128,18 @@ def _tool(tool: Tool) -> Json:
     return {"type": "function", "function": {"name": tool.name, **described, "parameters": dict(tool.parameters)}}
 
 
-def _thinking(asked: str | int) -> Json:
-    if asked in ("off", 0):
+def _thinking(request: ChatRequest) -> Json:
+    if request.thinking in ("off", 0):
         return {"type": "disabled"}
-    return {"type": "enabled", "token_budget": asked if isinstance(asked, int) else _BUDGETS[asked]}
+    return {"type": "enabled", "token_budget": _budget(request)}
+
+
+def _budget(request: ChatRequest) -> int:
+    """The tokens to think for. Where we choose them, the answer has its room."""
+    if isinstance(request.thinking, int):
+        return request.thinking
+    usual = _BUDGETS.get(request.thinking or "off", 0)
+    return usual if request.max_tokens is None else min(usual, request.max_tokens - _ANSWER)
 
 
 # --- their answer -> our events -------------------------------------------------------------------

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from llmcli.errors import RequestRejected
+from llmcli.errors import RequestRejected, UsageError
 from llmcli.types import (
     Attachment,
     ChatRequest,
@@ -56,6 +56,23 @@ def sent(asked: ChatRequest, api: str = "v2") -> dict[str, Any]:
 
 
 # --- tools ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("api", ["v2", "v1"])
+def test_a_tool_whose_name_cohere_does_not_take_has_another_there(api: str) -> None:
+    """Letters, digits and `_`, no digit first. The user sees the name that is his."""
+    asked = request(*ASKED[:1], tools=(Tool("roll-dice"), Tool("roll_dice"), Tool("2nd")))
+    tools = sent(asked, api)["tools"]
+    assert [tool["function"]["name"] if api == "v2" else tool["name"] for tool in tools] == [
+        "roll_dice_", "roll_dice", "_2nd",
+    ]  # fmt: skip
+    call = {"name": "roll_dice_", "arguments": "{}"} if api == "v2" else {"name": "roll_dice_", "parameters": {}}
+    whole = {"message": {"tool_calls": [{"id": "c", "function": call}]}} if api == "v2" else {"tool_calls": [call]}
+    reader = provider(api).reader(asked)
+    (made,) = (event for event in reader.body(json.dumps(whole).encode()) if isinstance(event, ToolCall))
+    assert (made.name, reader.complete) == ("roll-dice", True)
+    turns = (*ASKED[:1], Message("assistant", (made,)), Message("tool", (ToolResult(made.id, made.name, "6"),)))
+    assert "roll-dice" not in json.dumps(sent(asked._replace(messages=turns), api))
 
 
 def test_tools_are_told_in_the_form_of_openai() -> None:
@@ -290,3 +307,15 @@ def test_a_model_that_never_thinks_is_not_told_so_again() -> None:
     assert adapter.adapt(again, refused) is None
     assert adapter.adapt(request(thinking="high"), refused) is None
     assert adapter.adapt(request(thinking="off"), RequestRejected("invalid request")) is None
+
+
+@pytest.mark.parametrize(("asked", "most", "budget"), [("high", 4000, 3000), ("low", 4000, 1024), (500, 1500, 500)])
+def test_what_is_thought_leaves_room_for_the_answer(asked: str | int, most: int, budget: int) -> None:
+    assert sent(request(thinking=asked, max_tokens=most))["thinking"]["token_budget"] == budget
+
+
+@pytest.mark.parametrize(("asked", "most"), [("low", 1000), ("high", 500), (501, 1500)])
+def test_to_think_without_room_for_the_answer_is_refused(asked: str | int, most: int) -> None:
+    with pytest.raises(UsageError, match=f"--max-tokens {most} leaves no room for --thinking {asked}"):
+        provider().check(request(thinking=asked, max_tokens=most))
+    provider().check(request(thinking="off", max_tokens=most))

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 from llmcli.errors import Busy, LlmError, ProviderFailed, RequestRejected, UsageError
 from llmcli.framing import Framing, as_object, as_text, decode_body
 from llmcli.provider import ApiKey, Capabilities, HTTPProvider, Reader, json_request, raise_error_in
+from llmcli.providers.tool_calls import ToolNames
 from llmcli.types import ChatRequest, HttpRequest, Json, Model, ModelPage
 
 from llmcli_gemini.contents import SIGNATURE, turns, vouched
@@ -117,6 +118,7 @@ class Gemini(HTTPProvider):
 
     def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
         """`POST /models/MODEL:generateContent`, or `:streamGenerateContent` as server-sent events."""
+        request = ToolNames(request, _function_name).told(request)
         body: dict[str, Json] = {
             "contents": [{"role": role, "parts": [*parts]} for role, parts in self._turns(request)],
         }
@@ -162,7 +164,7 @@ class Gemini(HTTPProvider):
 
     def reader(self, request: ChatRequest) -> Reader:
         """See `HTTPProvider.reader`."""
-        return GeminiReader()
+        return ToolNames(request, _function_name).reader(GeminiReader())
 
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
         """See `HTTPProvider.read_error`. How long to wait may stand only in the words, which may be many."""
@@ -189,6 +191,11 @@ class Gemini(HTTPProvider):
             raise ProviderFailed("the list of models has no models")
         models = tuple(_model(entry) for entry in objects(page.get("models")) if _chats(entry))
         return ModelPage(models, next=as_text(page.get("nextPageToken")) or None)
+
+
+def _function_name(name: str) -> str:
+    """The name as the API takes it: it may not begin with a digit or a hyphen (`FunctionDeclaration.name`)."""
+    return re.sub(r"^(?![A-Za-z_])", "_", re.sub(r"[^\w.:-]", "_", name, flags=re.ASCII))
 
 
 def _resource(model: str) -> str:

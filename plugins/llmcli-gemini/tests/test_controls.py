@@ -294,3 +294,16 @@ def test_files_go_as_bytes_or_as_the_address_that_google_fetches() -> None:
             ],
         }
     ]
+
+
+def test_a_function_whose_name_gemini_does_not_take_has_another_there() -> None:
+    """`[A-Za-z_][\\w.:-]*`. The user sees the name that is his."""
+    asked = request(message("user", "hi"), tools=(Tool("2nd-try"), Tool("roll-dice")), tool_choice="2nd-try")
+    body = sent(asked)
+    assert [each["name"] for each in body["tools"][0]["functionDeclarations"]] == ["_2nd-try", "roll-dice"]
+    assert body["toolConfig"]["functionCallingConfig"]["allowedFunctionNames"] == ["_2nd-try"]
+    parts = [{"functionCall": {"name": "_2nd-try", "args": {}}}]
+    answer = {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}
+    reader = provider().reader(asked)
+    (made,) = (event for event in reader.body(json.dumps(answer).encode()) if isinstance(event, ToolCall))
+    assert made.name == "2nd-try"
