@@ -704,6 +704,15 @@ def test_a_template_that_opens_the_tag_can_be_configured() -> None:
     assert text(read(compatible(think_open=True), *chunks)) == "Yes"
 
 
+def test_a_whole_answer_shows_that_a_template_opened_the_tag() -> None:
+    """P48; what OpenAI answers stays as it is, and so does what stands beside reasoning that the server took out."""
+    answer = whole(content="hm</think>Yes")
+    assert (thinking(read_answer(compatible(), answer)), text(read_answer(compatible(), answer))) == ("hm", "Yes")
+    assert text(read_answer(openai(), answer)) == "hm</think>Yes"
+    apart = whole(content="a</think>b", reasoning_content="hm")
+    assert text(read_answer(compatible(), apart)) == "a</think>b"
+
+
 # --- refusals, metadata, finish reasons -----------------------------------------------------------
 
 

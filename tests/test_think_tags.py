@@ -87,6 +87,28 @@ def test_a_template_may_have_opened_the_block() -> None:
     assert split("hm</th", "ink>\n\nYes.", opened=True) == ("hm", "Yes.", 1)
 
 
+def foreseen(text: str) -> tuple[str, str]:
+    tags = ThinkTags(NAMES, may_be_opened=True)
+    tags.foresee(text)
+    events = tags.feed(text) + tags.end()
+    thought = "".join(event.text for event in events if isinstance(event, ThinkingDelta))
+    return thought, "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+def test_an_answer_that_is_there_as_a_whole_shows_who_opened_the_block() -> None:
+    """P48: what is closed in it and was not opened, the template has opened."""
+    assert foreseen("hm</think>Yes.") == ("hm", "Yes.")
+    assert foreseen("hm\n</reasoning>\n\nYes.") == ("hm\n", "Yes.")
+    assert foreseen("<think>hm</think>Yes.") == ("hm", "Yes.")
+
+
+@pytest.mark.parametrize(
+    "text", ["Say <think>x</think>.", "It ends with `</think>`.", "The </think> tag ends it.", "No tag."]
+)
+def test_an_answer_about_tags_is_an_answer(text: str) -> None:
+    assert foreseen(text) == ("", text)
+
+
 def test_without_names_nothing_is_looked_for() -> None:
     """A service that never does this."""
     assert split("<think>a</think>", names=()) == ("", "<think>a</think>", 0)

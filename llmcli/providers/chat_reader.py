@@ -111,7 +111,10 @@ class ChatReader(Reader):
         events: list[Event] = []
         self._describe(answer, events)
         self._index = 0
-        self._message(choice.get("message"), events)
+        message = choice.get("message")
+        if isinstance(message, dict) and isinstance(content := message.get("content"), str) and not _reasoning(message):
+            self._tags.foresee(content)
+        self._message(message, events)
         self._ending(choice)
         self._count(answer)
         if not (self._spoke or self._raw):

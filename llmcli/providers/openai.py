@@ -58,9 +58,9 @@ _UNASKED = "thinking"  # a model that thinks unasked was told not to, and does n
 _CALL_IDS = "call ids"  # which are not of nine signs, as Mistral's models want them
 # Patterns that few requests need are compiled by the first that does.
 _OTHER_API = r"\bv1/responses\b"  # (openai/openai-openapi#541)
-_NINE_SIGNS = r"\btool.?call id\b.*\blength of 9\b"  # Mistral's, whoever serves it (openclaw/openclaw#57672)
+_NINE_SIGNS = r"(?s)\btool.?call id\b.*\blength of 9\b"  # Mistral's, whoever serves it (openclaw/openclaw#57672)
 _NO_FORM = (  # that the form of an answer is refused, and not that a schema is a wrong one
-    r"(?i)^(?!.*invalid schema).*(?:response.?format|json.?(?:schema|object|mode)|structured.?output|text\.format"
+    r"(?is)^(?!.*invalid schema).*(?:response.?format|json.?(?:schema|object|mode)|structured.?output|text\.format"
     r"|response.?mime.?type)"
 )
 _NO_INPUT = r"(?i)\b(?:image|audio|video) input is not supported"  # llama.cpp, with status 500
@@ -68,7 +68,7 @@ _NO_INPUT = r"(?i)\b(?:image|audio|video) input is not supported"  # llama.cpp, 
 # OpenAI's models that only the Responses API has, and those that take tools there only, unless they are not to think.
 _RESPONSES_ONLY = (
     r"o[13]-pro.*|.*-deep-research.*|gpt-5(\.\d+)?-pro.*|gpt-5-codex.*|gpt-5\.1-codex-max.*|computer-use-preview.*"
-    r"|.*-cyber|.*-rosalind|gpt-6\.2-astra-law"
+    r"|.*-(?:cyber|rosalind)(?:-.*)?|gpt-6\.2-astra-law.*"
 )
 _TOOLS_IN_RESPONSES = r"gpt-(5\.([4-9]|\d\d)|[6-9]|\d\d)"
 

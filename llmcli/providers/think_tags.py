@@ -8,6 +8,7 @@ further on it is the model talking about tags.
 
 from llmcli.types import TextDelta, ThinkingDelta, ThinkingEnd
 
+_QUOTES = tuple("`'\"")
 _Piece = TextDelta | ThinkingDelta | ThinkingEnd
 
 
@@ -17,16 +18,31 @@ class ThinkTags:
     word; `done` says that nothing will be split any more.
 
     `names` are those of the tags. `opened`: the chat template has opened the first of them itself, and the model sends
-    only the closing tag (mozilla-ai/any-llm#1245).
+    only the closing tag (mozilla-ai/any-llm#1245). `may_be_opened`: it may have, which `foresee` finds out.
     """
 
-    def __init__(self, names: tuple[str, ...], *, opened: bool = False) -> None:
+    def __init__(self, names: tuple[str, ...], *, opened: bool = False, may_be_opened: bool = False) -> None:
+        self._may_be_opened = may_be_opened
         self.done = not names
         self._names = names
         self._held = ""
         self._closing = f"</{names[0]}>" if names and opened else ""
         self._closed = False
         self._thought = False
+
+    def foresee(self, text: str) -> None:
+        """
+        The whole content, where it is known before it is fed: what is closed in it, and was not opened, the template
+        has opened. A tag in quotation marks, or between words, is one that the answer is about.
+        """
+        if not self._may_be_opened or self._closing:
+            return
+        for name in self._names:
+            before, closing, after = text.partition(f"</{name}>")
+            told_of = before[-1:] in _QUOTES or (before[-1:] == after[:1] == " ")
+            if closing and f"<{name}>" not in before and not told_of:
+                self._closing = closing
+                return
 
     def feed(self, text: str) -> list[_Piece]:
         """Take the next piece of the content."""

@@ -53,7 +53,9 @@ class OpenAICompatible(OpenAI):
         "top_p": Setting(min=0, max=1),
     }
     config_keys: ClassVar[Mapping[str, ConfigKey]] = {
-        "think_open": ConfigKey("the chat template opens <think>: text up to </think> is thinking", type=bool)
+        "think_open": ConfigKey(
+            "the chat template opens <think>: text up to </think> is thinking, also in a stream", type=bool
+        )
     }
     quirks: ClassVar[tuple[str, ...]] = ()
 
@@ -64,7 +66,7 @@ class OpenAICompatible(OpenAI):
 
     def think_splitter(self) -> ThinkTags:
         """See `OpenAI.think_splitter`."""
-        return ThinkTags(self.think_tags, opened=bool(self.config.own.get("think_open")))
+        return ThinkTags(self.think_tags, opened=bool(self.config.own.get("think_open")), may_be_opened=True)
 
 
 # --- OpenAI's models elsewhere --------------------------------------------------------------------
