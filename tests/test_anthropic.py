@@ -527,6 +527,8 @@ def test_a_max_tokens_that_nobody_asked_for_is_lowered_to_what_there_is_room_for
     error = rejected(400, "invalid_request_error", refusal)
     adapted = provider().adapt(request(), error)
     assert (adapted and adapted.max_tokens) == max_tokens
+    again = body(without=adapted.without if adapted else frozenset())["max_tokens"]
+    assert again == (8192 if max_tokens == 8192 else 16000), "only what the model allows holds for the next question"
     assert provider().adapt(request(max_tokens=16000), error) is None, "what the user said is not changed"
     assert provider().adapt(request(options={"max_tokens": 16000}), error) is None
 

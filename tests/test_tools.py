@@ -669,6 +669,18 @@ def test_whatever_fails_after_a_tool_has_run_leaves_the_answer_incomplete(
     assert "asking echo" not in done.err
 
 
+def test_a_session_goes_on_after_a_call_that_nobody_answered(llmcli: Program, serve: Serve, definitions: str) -> None:
+    """open-octo/octo-agent#250: an API refuses whatever follows a call but its result."""
+    server = serve(answers(200, asks("add", {"a": 1})), says("As you like."))
+    session = ("--json", "--tool-defs", definitions, "--session", "k")
+    assert llmcli.chat(server.url, *session, "1 + 1?").status == 0
+
+    assert llmcli.chat(server.url, *session, "never mind").status == 0
+    sent = server.requests[1].json["messages"]
+    assert [each["role"] for each in sent] == ["user", "assistant", "tool", "user"]
+    assert sent[2]["tool_call_id"] == sent[1]["tool_calls"][0]["id"]
+
+
 # --- definitions ----------------------------------------------------------------------------------
 
 DEFINED = [{"type": "function", "function": {"name": "add", "description": "Add.", "parameters": {"type": "object"}}}]

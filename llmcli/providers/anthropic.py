@@ -70,7 +70,9 @@ _OVER_THE_MODELS_CAP = re.compile(r"max_tokens: \d+ > (\d+)")
 _FORMAT_REFUSED = r"(?i)output_config(?!\.effort)|output_format|structured.outputs?|json_schema|\bschema\b|grammar"
 _FORCE_REFUSED = r"(?i)tool_choice"
 _ALWAYS_THINKS = r"(?i)thinking\.type\.disabled|between_tools|thinking cannot be disabled"
-_SIGNATURE = "signature"  # in `ChatRequest.without`: of thinking, which another model or another account had signed
+# Words of `ChatRequest.without`.
+_SIGNATURE = "signature"  # of thinking, which another model or another account had signed
+_ABOVE = "max_tokens above "  # and the most that the model allows
 _SIGNATURE_REFUSED = r"(?i)invalid `?signature|signature\b.*\b(?:invalid|not valid|mismatch)"
 _OVER_THE_CONTEXT = re.compile(r"exceed context limit: (\d+) \+ \d+ > (\d+)")
 
@@ -165,6 +167,7 @@ class Anthropic(HTTPProvider):
 
     def chat_request(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
         """`POST /v1/messages`."""
+        request = _capped(request)
         body: dict[str, Json] = {
             "model": request.model,
             "max_tokens": self._max_tokens(request),
@@ -217,7 +220,9 @@ class Anthropic(HTTPProvider):
             return None
         room = _room(error.message)
         if request.max_tokens is None and "max_tokens" not in request.options and 0 < room < self._max_tokens(request):
-            return request._replace(max_tokens=room)
+            # What the model allows holds for all that it is asked; what is left beside a prompt for this one alone.
+            learnt = {f"{_ABOVE}{room}"} if _OVER_THE_MODELS_CAP.search(error.message) else set()
+            return request._replace(max_tokens=room, without=request.without | learnt)
         for name, refusal in (*_signatures(request), *_choices(request), *thinking.choices(request)):
             if re.search(refusal, error.message):
                 return request._replace(without=request.without | {name})
@@ -259,6 +264,12 @@ class Anthropic(HTTPProvider):
 
 def _turns(request: ChatRequest) -> list[tuple[str, Json]]:
     return turns_of(request.messages, request.model, signed=_SIGNATURE not in request.without)
+
+
+def _capped(request: ChatRequest) -> ChatRequest:
+    """The request with no more `max_tokens` than the model is known to allow, where nobody said how many."""
+    caps = [int(name.removeprefix(_ABOVE)) for name in request.without if name.startswith(_ABOVE)]
+    return request._replace(max_tokens=min(caps)) if caps and request.max_tokens is None else request
 
 
 def _signatures(request: ChatRequest) -> Iterator[tuple[str, str]]:
