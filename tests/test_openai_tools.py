@@ -391,13 +391,14 @@ def test_a_form_that_the_user_has_chosen_is_kept_to(schema: Schema) -> None:
     assert form(schema._replace(firm=True), Groq, tools=(CLOCK,)) is not None
 
 
-def test_groq_is_told_a_schema_in_words_where_there_are_tools() -> None:
-    """2.4: it takes no schema beside tools, and none in a stream."""
-    sent = body(to=Groq, schema=PERSON, tools=(CLOCK,), stream=True)
+@pytest.mark.parametrize("vendor", [Groq, CohereOpenAI])
+def test_who_takes_no_schema_beside_tools_is_told_it_in_words(vendor: type[OpenAI]) -> None:
+    """2.4: nor does Groq in a stream."""
+    sent = body(to=vendor, schema=PERSON, tools=(CLOCK,), stream=True)
     assert "response_format" not in sent
     assert sent["stream"] is True
     assert json.dumps(PERSON.document) in sent["messages"][0]["content"]
-    assert form(PERSON, Groq)["type"] == "json_schema"
+    assert form(PERSON, vendor)["type"] == "json_schema"
 
 
 # --- thinking -------------------------------------------------------------------------------------
@@ -533,10 +534,12 @@ def test_who_thinks_unasked_does_not_where_a_call_is_demanded(vendor: type[OpenA
     (name,) = sent(asked)
     own = asked._replace(options={name: "mine"})
     assert sent(own) == {name: "mine"}
-    refused = made(vendor).read_error(400, {}, json.dumps({"error": {"message": f"Unknown field: {name}"}}).encode())
-    adapted = made(vendor).adapt(asked, refused)
-    assert adapted is not None
-    assert sent(adapted) == {}
+    for said in (f"Unknown field: {name}", f"The value of the {name} parameter is restricted to True."):
+        refused = made(vendor).read_error(400, {}, json.dumps({"error": {"message": said}}).encode())
+        adapted = made(vendor).adapt(asked, refused)
+        assert adapted is not None
+        assert sent(adapted) == {}
+        assert made(vendor).adapt(asked._replace(thinking="off"), refused) is None
 
 
 def test_dashscope_thinks_only_while_it_streams() -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmcli.providers.tool_calls import ToolCallAssembler, new_call_id
-from llmcli.types import Json, ToolCall, ToolCallDelta
+from llmcli.providers.tool_calls import ToolCallAssembler, ToolNames, new_call_id
+from llmcli.types import ChatRequest, Json, Message, Tool, ToolCall, ToolCallDelta, ToolResult
 
 
 def fragment(
@@ -30,6 +30,18 @@ def assembled(*fragments: dict[str, Json]) -> list[ToolCall]:
 
 def said(calls: list[ToolCall]) -> list[tuple[str, str]]:
     return [(call.name, call.arguments) for call in calls]
+
+
+def test_names_that_a_service_does_not_take_are_others_there_and_never_two_the_same() -> None:
+    """A name that it takes stays as it is; what was called before is known too, whether or not it is still offered."""
+    before = (Message("assistant", (ToolCall("c", "a b"),)), Message("tool", (ToolResult("c", "a b", "x"),)))
+    asked = ChatRequest("m", before, tools=(Tool("a-b"), Tool("a_b"), Tool("c")), tool_choice="a-b")
+    told = ToolNames(asked, lambda name: name.replace("-", "_").replace(" ", "_")).told(asked)
+    assert [tool.name for tool in told.tools] == ["a_b_", "a_b", "c"]
+    assert told.tool_choice == "a_b_"
+    assert [part.name for each in told.messages for part in each.parts if isinstance(part, ToolCall | ToolResult)] == [
+        "a_b__"
+    ] * 2
 
 
 @given(st.data())

@@ -54,7 +54,7 @@ _TOKEN_FIELDS = ("max_completion_tokens", "max_tokens")
 _CHAT = "chat completions"  # the service has sent us to the other API
 _SCHEMA = "json_schema"  # the service does not enforce one, or not here
 _JSON = "json_object"  # nor that the answer is JSON
-_UNASKED = "thinking"  # a model that thinks unasked was told not to, and does not know the word
+_UNASKED = "thinking"  # a model that may think unasked was told not to, and does not take that
 _CALL_IDS = "call ids"  # which are not of nine signs, as Mistral's models want them
 # Patterns that few requests need are compiled by the first that does.
 _OTHER_API = r"\bv1/responses\b"  # (openai/openai-openapi#541)
@@ -579,8 +579,9 @@ def _refuses(error: RequestRejected, name: str) -> bool:
         return parameter == name or "reasoning summar" in message
     if name == "include" and "encrypted content" in message:
         return True
-    word = r"(?:enable_)?thinking" if name == _UNASKED else name
+    if name == _UNASKED:  # whatever is wrong with a word that nobody asked for
+        return re.search(r"\b(?:enable_)?thinking\b", f"{message} {parameter}") is not None
     return (
-        re.search(rf"\b{word}\b", error.parameter or error.message) is not None
+        re.search(rf"\b{name}\b", error.parameter or error.message) is not None
         and _REFUSED.search(error.message) is not None
     )

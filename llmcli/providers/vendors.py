@@ -424,6 +424,7 @@ class CohereOpenAI(OpenAICompatible):
     attachments: ClassVar[Mapping[str, int]] = _LARGE
     responses_path = None
     thinking_in = "high_effort"
+    schema_beside_tools = False  # as in the API behind it (cohere-openapi.yaml, `response_format`)
     quirks = ("Citations and documents need Cohere's own API.",)
 
 
