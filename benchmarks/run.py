@@ -52,6 +52,9 @@ delta = "choices[0].delta.content"
 end = "[DONE]"
 """
 
+_BY_TEXT = b'[providers.openai]\ntools = "text"\n'
+_TOOL = b"def add(a: int, b: int) -> int:\n    return a + b\n"
+
 _PROVIDERS = 10
 _DEADLINE = 1.0  # seconds for each list of models
 _OVER = 0.3
@@ -130,6 +133,21 @@ class Bench:
         argv = (f"{_BIN}/llmcli", "chat", "--config", path, "-p", "table", "-m", "benchmark")
         base_url = self._base_url(kind, count, "http")
         return Command((*argv, "--base-url", base_url), self._env, self._prompt, answer_size(kind, count))
+
+    def with_tool(self, kind: str, count: int) -> Command:
+        """The same as `ours`, with a tool that the model is told of by text: each piece is looked through for calls."""
+        ours = self.ours(kind, count)
+        config = self.file("by-text.toml", len(_BY_TEXT), _BY_TEXT)
+        return ours._replace(argv=(*ours.argv, "--config", config, "--tool", self.tool_file(), "--yes"))
+
+    def kept(self, kind: str, count: int) -> Command:
+        """The same as `ours`, kept as a session."""
+        ours = self.ours(kind, count)
+        return ours._replace(argv=(*ours.argv, "--session", f"{kind}-{count}-{time.monotonic_ns()}"))
+
+    def tool_file(self) -> str:
+        """A Python file with one tool."""
+        return self.file("add.py", len(_TOOL), _TOOL)
 
     def with_plugins(self, count: int, *args: str) -> Command:
         """`llmcli` where so many distributions are installed that each add a provider and a command."""
@@ -248,6 +266,25 @@ def markdown(bench: Bench) -> Row:
     return _cpu_per_token(bench, 5_000, what, (on_terminal(), on_terminal("--raw")), 10.0)
 
 
+def tools_text(bench: Bench) -> Row:
+    """CPU time per token of a long answer in which calls of tools are looked for, beside none offered."""
+    what = "100,000 tokens, tools told by text, beside none: CPU per token"
+    return _cpu_per_token(bench, 100_000, what, (bench.with_tool, bench.ours), 2.0)
+
+
+def session(bench: Bench) -> Row:
+    """CPU time per token of a long answer that is kept, beside one that is not."""
+    what = "100,000 tokens, kept as a session, beside not: CPU per token"
+    return _cpu_per_token(bench, 100_000, what, (bench.kept, bench.ours), 1.5)
+
+
+def tool_file(bench: Bench) -> Row:
+    """Wall time of a chat with the built-in echo that has the tools of a Python file, beside none."""
+    chat = (f"{_BIN}/llmcli", "chat", "-n", "-m", "echo", "hi")
+    tool = bench.command(*chat, "--tool", bench.tool_file(), "--yes")
+    return _wall("chat with a Python file of tools, beside none", tool, bench.command(*chat), 2.5, bench)
+
+
 def plugins_chat(bench: Bench) -> Row:
     """Wall time of a chat with the built-in echo where 50 plugins are installed, beside none."""
     return _beside_no_plugins(bench, 1.1, "chat", "-n", "-m", "echo", "hi")
@@ -312,6 +349,9 @@ ROWS: dict[str, Callable[[Bench], Row]] = {
     "declarative": declarative,
     "markdown": markdown,
     "plugins-chat": plugins_chat,
+    "tools-text": tools_text,
+    "session": session,
+    "tool-file": tool_file,
     "plugins-list": plugins_list,
     "plugins-help": plugins_help,
     "models-dead": models_dead,
