@@ -68,8 +68,8 @@ class _WholeTable(TableElement):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for table in super().__rich_console__(console, options):
-            assert isinstance(table, Table)
-            yield from [table] if _fits(table, console, options) else _records(table)
+            if isinstance(table, Table):
+                yield from [table] if _fits(table, console, options) else _records(table)
 
 
 def _fits(table: Table, console: Console, options: ConsoleOptions) -> bool:

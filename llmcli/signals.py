@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from _thread import get_ident
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
@@ -19,6 +19,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MAIN = get_ident()  # the thread that hears signals
 _SOONEST, _LATEST = 0.001, 10.0**7  # seconds: 0 would be no timer at all, and infinity is none that the system has
 _stops: list[int] = []  # the signals by which a shell has let us go on
+_acts: list[Callable[[], object]] = []
 _held: list[int] = []  # while something must not be done by half, the signal that came meanwhile
 
 
@@ -47,8 +48,7 @@ def care(*, patiently: bool = False) -> None:
             signal.signal(number, _interrupt_once)
         elif handler is signal.SIG_DFL:
             signal.signal(number, _interrupt)
-    if signal.getsignal(signal.SIGCONT) is signal.SIG_DFL:
-        signal.signal(signal.SIGCONT, _go_on)
+    _hear_stops()
     sys.unraisablehook = _unraisable
 
 
@@ -106,8 +106,26 @@ def stops() -> int:
     return len(_stops)
 
 
+@contextmanager
+def again_after_stops(act: Callable[[], object]) -> Iterator[None]:
+    """Act again whenever we have been stopped and go on: a shell has changed the settings of the terminal meanwhile."""
+    _hear_stops()
+    _acts.append(act)
+    try:
+        yield
+    finally:
+        _acts.remove(act)
+
+
+def _hear_stops() -> None:
+    if signal.getsignal(signal.SIGCONT) is signal.SIG_DFL:
+        signal.signal(signal.SIGCONT, _go_on)
+
+
 def _go_on(number: int, frame: FrameType | None) -> None:
     _stops.append(number)
+    for act in _acts:
+        act()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -34,6 +34,8 @@ WHOLE_LIMIT = 64 * 1024 * 1024  # bytes of an answer that comes whole
 ERROR_LIMIT = 256 * 1024  # bytes of an error answer that are read
 _READ_SIZE = 64 * 1024  # bytes of an upgraded connection that are taken at once
 _SLICE = 0.1  # seconds that an upgraded connection is waited for without looking up
+# Seconds that we wait at once. A signal that comes in the moment before we wait is heard after it.
+_GLANCE = 0.25
 _WRITE_SIZE = 64 * 1024
 _GZIP = b"\x1f\x8b"  # how every gzip file begins
 _LIBRARIES = {"br": ("brotli", "brotlicffi"), "zstd": ("zstandard",)}  # what httpx needs beside itself, any of them
@@ -695,15 +697,18 @@ class _Stream(httpcore.NetworkStream):
         library's `ReadTimeout` when not the deadline but `timeout` has passed.
         """
         self._before_wait()
-        try:
-            left = self._deadlines.remaining()
-            return self._inner.read(max_bytes, left if timeout is None else min(timeout, left or timeout))
-        except (httpcore.ReadTimeout, TimedOut) as exc:
-            if timeout is not None and not isinstance(exc, TimedOut):
-                raise
-            if self._deadlines.grace() and self._inner.get_extra_info("is_readable"):
-                return self._inner.read(max_bytes, 1.0)
-            raise self._deadlines.expired() from None
+        while True:
+            try:
+                left = self._deadlines.remaining()
+                longest = _GLANCE if timeout is None else timeout
+                return self._inner.read(max_bytes, longest if left is None else min(longest, left))
+            except httpcore.ReadTimeout:
+                if timeout is not None:
+                    raise
+            except TimedOut:
+                if self._deadlines.grace() and self._inner.get_extra_info("is_readable"):
+                    return self._inner.read(max_bytes, 1.0)
+                raise self._deadlines.expired() from None
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send all of it."""

@@ -271,6 +271,32 @@ def test_what_is_pasted_during_an_answer_is_one_question(llmcli: Program, serve:
     assert sent(server) == [("user", "hi"), ("assistant", "text"), ("user", "one\ntwo\nthree")]
 
 
+def test_after_ctrl_z_what_is_typed_during_an_answer_is_not_shown_either(llmcli: Program, serve: Serve) -> None:
+    back = threading.Event()
+
+    def answer(connection: Connection) -> None:
+        connection.send(STREAM_HEAD + chunk(delta("text")))
+        back.wait(PATIENCE)
+        connection.send(chunk(delta("more")))
+        connection.wait_until_gone()
+
+    configured(llmcli, one=serve(answer))
+    with talking_to(llmcli, "chat", "-m", "one", size=(80, 50)) as session:
+        session.until(PROMPT)
+        session.type("hi\r")
+        session.until("text")
+        session.show_typing()  # as a shell does when it takes the terminal back
+        session.send(signal.SIGCONT)
+        back.set()
+        session.until("more")
+        assert not session.echoes
+        session.type(CTRL_C)
+        session.until("stopped")
+        session.until(PROMPT, session.screen.find(b"stopped"))
+        session.type(CTRL_D)
+        assert session.ended().status == 0
+
+
 # --- typing ---------------------------------------------------------------------------------------
 
 

@@ -239,7 +239,7 @@ def test_no_other_command_shows_the_key(
 
 
 def says_in_a_cut_message(connection: Connection) -> None:
-    answers(400, {"error": {"message": "x" * 487 + " " + CANARY}})(connection)
+    answers(400, {"error": {"message": "xxxxx " * 81 + "x " + CANARY}})(connection)
 
 
 def says_in_cut_noise(connection: Connection) -> None:

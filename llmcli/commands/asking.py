@@ -42,24 +42,21 @@ def agrees(world: World, question: str) -> bool:
 def ask_unseen(world: World, question: str) -> str:
     """What somebody types without its being shown. Raises `UsageError` at the end of the input."""
     import getpass
-    import signal
 
-    def back(number: int, frame: object) -> None:
+    def back() -> None:
         """The shell has shown what is typed meanwhile; here it is not shown."""
         _hide(world.stdin or 0)
         world.write_stderr(f"{one_line(question)}: ")
 
     signals.care()  # Ctrl-C must not leave the terminal without echo
-    before = signal.signal(signal.SIGCONT, back)
     try:
-        return getpass.getpass(f"{one_line(question)}: ")
+        with signals.again_after_stops(back):
+            return getpass.getpass(f"{one_line(question)}: ")
     except EOFError:
         world.write_stderr("\n")
         raise UsageError("nothing was typed; nothing is changed") from None
     except UnicodeDecodeError:
         raise UsageError("what was typed is no text") from None
-    finally:
-        signal.signal(signal.SIGCONT, before)
 
 
 def _hide(fd: int) -> None:

@@ -93,7 +93,7 @@ def unechoed(fd: int | None) -> Iterator[None]:
         yield
         return
     marks = os.environ.get("TERM", "dumb") != "dumb"
-    with _changed(fd, _without_echo):
+    with _changed(fd, _without_echo), signals.again_after_stops(lambda: _change(fd, _without_echo)):
         os.write(1, _MARKS_ON if marks else b"")
         try:
             yield
@@ -104,14 +104,20 @@ def unechoed(fd: int | None) -> Iterator[None]:
 @contextmanager
 def _changed(fd: int, change: Callable[[list[Any]], None]) -> Iterator[None]:
     """Change the settings of a terminal for a while."""
-    before = termios.tcgetattr(fd)
-    after = [*before[:6], [*before[6]]]
-    change(after)
-    termios.tcsetattr(fd, termios.TCSADRAIN, after)
+    before = _change(fd, change)
     try:
         yield
     finally:
         termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+
+def _change(fd: int, change: Callable[[list[Any]], None]) -> list[Any]:
+    """Change the settings of a terminal; what they were."""
+    before = termios.tcgetattr(fd)
+    after = [*before[:6], [*before[6]]]
+    change(after)
+    termios.tcsetattr(fd, termios.TCSADRAIN, after)
+    return before
 
 
 def _without_echo(settings: list[Any]) -> None:
