@@ -247,7 +247,8 @@ What is which:
 - A value that cannot be right for any model (`--temperature 9`) is 2, as is a prompt that cannot be read, also when
   `--timeout` passes while stdin is waited for. What a provider has no way to do (`--seed` at Anthropic) is 5.
 - A web page with status 200 where an API should be is 8; an address that the server does not have (404) is 5.
-- A timeout is 7 until output began, and 10 from then on.
+- A timeout is 7 until output began, and 10 from then on. `--timeout` counts for the loading of tools too; a tool that
+  it ends is a failure that the model is told of, before 10 follows.
 - An answer that the model ended at its limit of tokens, or that a filter ended, is complete: 0, with a note on stderr.
   With `--strict` it is 12.
 

@@ -225,7 +225,8 @@ class Printed(io.RawIOBase):
 
 class OutputFile(_Descriptor):
     """
-    `-o FILE`: a temporary file beside it, renamed when the answer is complete; a partial answer stays as FILE.part.
+    `-o FILE`: a temporary file beside it, renamed when the answer is complete; a partial answer stays as FILE.part, one
+    of another call does not.
     What is no regular file (a FIFO, /dev/null) is written to directly.
     """
 
@@ -266,6 +267,7 @@ class OutputFile(_Descriptor):
             if self._temporary:
                 os.replace(self._temporary, self._path)
                 self._temporary = None
+                self._forget_part()
         except OSError as exc:
             raise OutputFailed(f"cannot write {self._path}: {exc.strerror}") from exc
 
@@ -280,6 +282,12 @@ class OutputFile(_Descriptor):
                 os.replace(self._temporary, self._path + ".part")
             else:
                 os.unlink(self._temporary)
+                self._forget_part()
+
+    def _forget_part(self) -> None:
+        """What is left of an answer before this one is no part of this one."""
+        with suppress(OSError):
+            os.unlink(self._path + ".part")
 
 
 # --- what a terminal may be shown -----------------------------------------------------------------

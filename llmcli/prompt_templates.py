@@ -111,9 +111,9 @@ def load(name: str, directory: str | None) -> Template:
     check_table(table.get("settings", {}), SETTING_KEYS, path, "settings")
     for key in ("schema", "options"):
         _check_json(table.get(key), path, key)
-    for name in table.get("options", {}):
-        if "=" in name:
-            raise ConfigurationError(f"{path}: options.{name}: the name of an option holds no =")
+    for option in table.get("options", {}):
+        if "=" in option:
+            raise ConfigurationError(f"{path}: options.{option}: the name of an option holds no =")
     tools = tuple(_from_here(word, path) if _is_python(word) else word for word in table.get("tools", ()))
     for word in filter(_is_python, tools):
         file = word if word.endswith(".py") else word.rpartition(":")[0]

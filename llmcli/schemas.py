@@ -324,7 +324,7 @@ def _added(spent: Usage, usage: Usage) -> Usage:
     return Usage(*(left if right is None else right + (left or 0) for left, right in zip(spent, usage, strict=True)))
 
 
-_MORE = "--schema-retries N asks again, and tells the model what is wrong"
+_MORE = "--schema-retries N asks again so often, and tells the model what is wrong"
 
 
 def _stopped(reply: Reply) -> WrongForm:

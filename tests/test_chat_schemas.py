@@ -178,6 +178,8 @@ def test_characters_that_a_terminal_would_obey_are_escaped(llmcli: Program) -> N
         ),
         (("--schema", "nowhere.json"), "--schema: there is no file nowhere.json"),
         (("--schema-multi",), "--schema-multi needs --schema"),
+        (("--schema-retries", "2"), "--schema-retries needs --schema"),
+        (("--max-tool-rounds", "2"), "--max-tool-rounds needs --tool"),
         (("--schema", PERSON, "-x"), "a schema and --extract exclude one another"),
     ],
 )

@@ -5,12 +5,13 @@ import signal
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 
 import pytest
 
 from tests.program import PATIENCE, Program
 from tests.screen import shown_on
-from tests.servers import Server, answers, delta, says, stream
+from tests.servers import Server, answers, completion, delta, says, stream
 from tests.shell import Shell
 from tests.terminal import on_terminal
 from tests.test_conversation import PNG, configured, sent
@@ -65,6 +66,23 @@ def test_a_session_whose_model_is_gone_says_so(llmcli: Program, serve: Serve) ->
     assert done.status == 3
     assert done.err.startswith("llmcli: the session a was last asked of one/m-one: 'one' is no known provider")
     assert "hint: -m chooses another model" in done.err
+
+
+def test_each_message_of_a_session_tells_its_own_tokens(llmcli: Program, serve: Serve) -> None:
+    def usage(total: int) -> Any:
+        return {"usage": {"prompt_tokens": total - 2, "completion_tokens": 2, "total_tokens": total}}
+
+    call = {"id": "c", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    asked = {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}], **usage(10)}
+    configured(llmcli, one=serve(answers(200, asked), answers(200, completion("two", **usage(20)))))
+    (llmcli.home / "add.py").write_text("def add() -> int:\n    return 2\n")
+
+    done = llmcli("chat", "-n", "-m", "one", "--tool", "add.py", "--yes", "--session", "a", "--json", "hi")
+
+    assert done.json["metadata"]["usage"]["total_tokens"] == 30
+    kept = llmcli("sessions", "export", "a").json["messages"]
+    assert [each["usage"]["total_tokens"] for each in kept if each["role"] == "assistant"] == [10, 20]
 
 
 def test_who_only_looks_at_sessions_leaves_nothing_behind(llmcli: Program) -> None:

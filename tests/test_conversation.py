@@ -434,6 +434,44 @@ def test_where_asking_again_fails_the_old_answer_stays(llmcli: Program, serve: S
     assert [each["content"] for each in kept] == ["a question", "first answer", "another", "third answer"]
 
 
+def test_a_question_that_had_no_answer_is_the_one_that_is_asked_again(llmcli: Program, serve: Serve) -> None:
+    server = serve(says("first answer"), answers(500, {"error": "no"}), says("second answer"))
+    configured(llmcli, one=server)
+    with conversation(llmcli, "-m", "one", "--session", "a") as person:
+        person.types("one")
+        assert "http=500" in person.types("two")
+        assert "asking again: two" in person.types("/retry")
+        person.leaves()
+    kept = llmcli("sessions", "export", "a").json["messages"]
+    assert [each["content"] for each in kept] == ["one", "first answer", "two", "second answer"]
+
+
+def test_tools_that_have_run_are_part_of_the_conversation_though_the_answer_was_stopped(
+    llmcli: Program, serve: Serve
+) -> None:
+    calls = [
+        {"id": name, "type": "function", "function": {"name": name, "arguments": "{}"}} for name in ("quick", "slow")
+    ]
+    asked = {"choices": [{"index": 0, "message": {"role": "assistant", "tool_calls": calls}, "finish_reason": "stop"}]}
+    server = serve(answers(200, asked), says("well"))
+    configured(llmcli, one=server)
+    (llmcli.home / "tools.py").write_text(
+        "import time\ndef quick() -> str:\n    return 'done'\ndef slow() -> str:\n    time.sleep(600)\n"
+    )
+    with conversation(llmcli, "-m", "one", "--tool", "tools.py", "--yes") as person:
+        person.presses("go\r")
+        person.waits("tool slow({})")
+        person.presses(CTRL_C)
+        person.waits("stopped")
+        person.waits()
+        person.types("and?")
+        person.leaves()
+    messages = server.requests[-1].json["messages"]
+    assert [each["role"] for each in messages] == ["user", "assistant", "tool", "tool", "assistant", "user"]
+    assert "done" in messages[2]["content"]
+    assert "the user stopped the answer" in messages[3]["content"]
+
+
 def test_of_an_answer_that_was_asked_for_again_the_new_one_is_kept(llmcli: Program, serve: Serve) -> None:
     configured(llmcli, one=serve(says("old"), says("new")))
     with conversation(llmcli, "-m", "one", "--session", "a") as person:

@@ -620,3 +620,18 @@ def test_an_error_amid_the_answer_leaves_the_terminal_a_line_of_its_own_too(
     with on_terminal(llmcli, *asking(server)) as (process, terminal):
         process.wait(PATIENCE)
         assert _waiting(terminal) == 0, "where nothing was said there is no line to end"
+
+
+def test_what_is_left_of_another_answer_is_never_taken_for_a_part_of_this_one(llmcli: Program) -> None:
+    part = llmcli.home / "a.txt.part"
+    for option, status in (("fail=429", 6), ("fail=cut", 10), ("rounds=1", 0)):
+        part.write_text("yesterday's")
+        done = llmcli("chat", "-n", "-m", "echo", "--retries", "0", "--json", "--option", option, "-o", "a.txt", "hi")
+        assert done.status == status
+        assert not part.exists()
+
+
+def test_an_output_file_without_a_name_is_a_mistake(llmcli: Program) -> None:
+    done = llmcli("chat", "-n", "-m", "echo", "-o", "", "hi")
+
+    assert (done.status, done.out) == (2, b"")

@@ -179,6 +179,13 @@ def test_a_schema_file_that_is_not_there_is_looked_for_beside_the_template(tmp_p
 # --- variables ------------------------------------------------------------------------------------
 
 
+def test_a_template_with_options_keeps_its_name(tmp_path: Path) -> None:
+    asked = template(tmp_path, 'prompt = "{a}"\n[options]\ncall = "add"\n')
+
+    with pytest.raises(UsageError, match="the template t needs a"):
+        chosen(asked, {})
+
+
 def test_variables_are_pairs() -> None:
     assert variables(["a=1", "b=x=y", "c="]) == {"a": "1", "b": "x=y", "c": ""}
 

@@ -291,6 +291,15 @@ def test_what_a_function_prints_is_left_alone_where_no_terminal_reads_it(calling
     assert "by a program \x1b[2J\n" in calling("it", {}, "--yes").err
 
 
+def test_the_total_timeout_counts_for_the_loading_of_a_file_too(calling: Calling) -> None:
+    Path(calling.tools).write_text("import time\ntime.sleep(600)\n")
+
+    done = calling("it", {}, "--yes", "--timeout", "1")
+
+    assert done.status == 7
+    assert "the time was over while" in done.err
+
+
 def test_a_file_that_never_ends_to_load_ends_with_llmcli(calling: Calling) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(PATIENCE)
@@ -450,6 +459,8 @@ def test_a_file_that_is_no_good_is_said_before_anything_is_sent(
     [
         ("nothing.py", 2, "--tool nothing.py: there is no such file"),
         ("{tools}:wether", 2, "did you mean weather?"),
+        ("{tools}:nothing", 2, "it has: add, weather, fail, leave, long, odd, read"),
+        ("{tools}:", 2, "behind the colon belongs the name of a function"),
         ("wether", 3, "no tool is called 'wether'"),
     ],
 )
@@ -657,15 +668,17 @@ def asks(name: str, arguments: Any) -> dict[str, Any]:
     return {"id": "c1", "model": "m", "choices": [{"index": 0, "message": said, "finish_reason": "tool_calls"}]}
 
 
-@pytest.mark.parametrize("script", [answers(503, {"error": {"message": "busy"}}), stream(delta("It"))])
+@pytest.mark.parametrize(
+    ("script", "came"), [(answers(503, {"error": {"message": "busy"}}), b""), (stream(delta("It")), b"It")]
+)
 def test_whatever_fails_after_a_tool_has_run_leaves_the_answer_incomplete(
-    llmcli: Program, serve: Serve, tools: str, script: Script
+    llmcli: Program, serve: Serve, tools: str, script: Script, came: bytes
 ) -> None:
     server = serve(answers(200, asks("add", {"a": 1})), script)
 
     done = llmcli.chat(server.url, "--tool", tools, "--yes", "--fallback", "echo", "--retries", "0", "1 + 1?")
 
-    assert (done.status, done.out) == (10, b"")
+    assert (done.status, done.out) == (10, came)
     assert "asking echo" not in done.err
 
 
@@ -691,6 +704,16 @@ def definitions(tmp_path: Path) -> str:
     path = tmp_path / "defs.json"
     path.write_text(json.dumps(DEFINED))
     return str(path)
+
+
+def test_a_call_that_nobody_can_run_is_no_answer(llmcli: Program, serve: Serve) -> None:
+    server = serve(answers(200, asks("add", {"a": 1})))
+
+    done = llmcli.chat(server.url, "-o", "answer.txt", "1 + 1?")
+
+    assert done.status == 10
+    assert "the answer ends with a call of a tool that nobody offered" in done.err
+    assert not (llmcli.home / "answer.txt").exists()
 
 
 def test_with_definitions_calls_are_shown_and_nothing_runs(llmcli: Program, definitions: str) -> None:

@@ -13,6 +13,7 @@ from llmcli.commands import progress, reading
 from llmcli.commands.chat_arguments import (
     Arguments,
     check_bare,
+    check_partners,
     check_times,
     format_of,
     schema_of,
@@ -50,6 +51,7 @@ def run(arguments: Arguments, world: World) -> None:
     arguments = with_defaults(with_template(arguments, template) if template else arguments, config)
     schema = schema_of(arguments, template)
     check_bare(arguments, schema)
+    check_partners(arguments, schema)
     form = format_of(arguments, world, plain=schema is not None)
     world.json_errors = form in ("json", "jsonl")
     log = progress.open_log(world, verbose=arguments.verbose, path=arguments.log_file) or no_log
@@ -198,6 +200,7 @@ class _Talk:
         return attached.parts(self._job.ready.provider)
 
     def offer(self, tool: str) -> str:
+        self._world.started = time.monotonic()  # which the total timeout counts from
         arguments = self._arguments._replace(tool=(*self._arguments.tool, tool))
         tools = tools_of(arguments, self._form, self._config, self._world)
         wish = self._wish._replace(tools=tools)

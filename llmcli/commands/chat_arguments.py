@@ -68,12 +68,12 @@ class Arguments(NamedTuple):
     tool: Sequence[str]
     tool_defs: str | None
     tool_choice: str | None
-    max_tool_rounds: int
+    max_tool_rounds: int | None
     yes: bool
     allow_tool: Sequence[str]
     schema: str | None
     schema_multi: bool
-    schema_retries: int
+    schema_retries: int | None
     attach: Sequence[str]
     attach_private: bool
     template: str | None
@@ -173,6 +173,20 @@ def check_bare(arguments: Arguments, schema: "Wanted | None") -> None:
     for name, value in {**{name: getattr(arguments, name) for name in names}, "schema": schema}.items():
         if value:
             raise UsageError(f"--complete and --{name.rstrip('_').replace('_', '-')} exclude one another")
+
+
+def check_partners(arguments: Arguments, schema: "Wanted | None") -> None:
+    """Raise `UsageError` for an option that says something of another one, which is not there."""
+    tools = arguments.tool or arguments.tool_defs
+    for name, partner, is_there in (
+        ("max_tool_rounds", "--tool", arguments.tool), ("tool_choice", "--tool", tools), ("yes", "--tool", tools),
+        ("allow_tool", "--tool", tools), ("schema_retries", "--schema", schema),
+    ):  # fmt: skip
+        if getattr(arguments, name) not in (None, False, (), []) and not is_there:
+            hint = "--tool FILE.py names its functions" if partner == "--tool" else None
+            raise UsageError(f"--{name.replace('_', '-')} needs {partner}", hint=hint)
+    if arguments.output == "":
+        raise UsageError("-o needs the name of a file; this one is empty")
 
 
 def check_times(arguments: Arguments) -> None:

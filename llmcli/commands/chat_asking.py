@@ -18,7 +18,7 @@ from llmcli.commands.chat_job import Job, as_sent
 from llmcli.commands.setup import Ready, transport_for
 from llmcli.config import with_times
 from llmcli.deadlines import Deadlines
-from llmcli.errors import FinishedEarly
+from llmcli.errors import FinishedEarly, Incomplete
 from llmcli.output import FORMATS, Look, Place, Sink, all_or_none, extract, json_text, one_line
 from llmcli.provider import Provider
 from llmcli.retry import RetryPolicy
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from llmcli.schemas import Held, Wanted
     from llmcli.turns import Turn
 
+
+_MOST_ROUNDS = 10  # of tools, where nobody says otherwise
+_SCHEMA_RETRIES = 1
 
 _E = TypeVar("_E")
 Asked: TypeAlias = Generator[Any, None, Any]  # of events, and with tools of rounds
@@ -166,9 +169,10 @@ def _in_turns(
     messages: list[Messages] = []
     ask = _asker(job, request, call, messages)
     if job.tools is not None and job.tools.chosen is not None:
-        ask = _with_tools(ask, job.tools.chosen, call, arguments.max_tool_rounds, before, after)
+        ask = _with_tools(ask, job.tools.chosen, call, arguments.max_tool_rounds or _MOST_ROUNDS, before, after)
     if job.schema is not None:
-        ask = _with_schema(ask, job.schema, messages, call, arguments.schema_retries, form)
+        retries = _SCHEMA_RETRIES if arguments.schema_retries is None else arguments.schema_retries
+        ask = _with_schema(ask, job.schema, messages, call, retries, form)
     last: list[Reply] = []
 
     def asked() -> Asked:
@@ -298,7 +302,8 @@ def _close_up(fold: Fold, arguments: Arguments, world: World, log: Log, form: st
     for part in reply.message.parts:
         if isinstance(part, ToolCall) and not part.valid and not ran:
             world.note(f"the tool call {one_line(part.name) or 'without a name'} is not valid; do not run it")
-    if reason == "tool_calls" and form in ("text", "markdown"):
-        world.note("the model asks for a tool call; --json shows it")
-    elif not fold.characters:
+    if reason == "tool_calls" and form in ("text", "markdown") and not ran:
+        told = "the answer ends with a call of a tool that nobody offered"
+        raise Incomplete(told, hint="--json shows it", provider=reply.provider, retryable=False)
+    if not fold.characters:
         world.note(f"the model gave no visible text (finish reason {reason})")

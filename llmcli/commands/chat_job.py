@@ -67,9 +67,6 @@ class Job(NamedTuple):
 def tools_of(arguments: Arguments, form: str, config: Config, world: World) -> Tools | None:
     """The tools that the call names. What nothing allows to run is refused before anything is sent."""
     if not (arguments.tool or arguments.tool_defs):
-        for name in ("tool_choice", "yes", "allow_tool"):
-            if getattr(arguments, name):
-                raise UsageError(f"--{name.replace('_', '-')} needs --tool", hint="--tool FILE.py names its functions")
         return None
     from llmcli.commands import tool_use
 
@@ -82,6 +79,7 @@ def tools_of(arguments: Arguments, form: str, config: Config, world: World) -> T
     chosen = tool_use.choose(
         arguments.tool, config, world, choice=arguments.tool_choice, yes=arguments.yes, allowed=arguments.allow_tool,
         runs=not (arguments.dry_run or arguments.curl),
+        ends=world.started + arguments.timeout if arguments.timeout else None,
     )  # fmt: skip
     return Tools(tuple(each.tool for each in chosen.toolbox.values()), chosen)
 

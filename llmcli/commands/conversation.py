@@ -112,6 +112,7 @@ class Conversation:
         self._attached: list[Attachment] = []
         self._tells_usage = start.usage
         self._spent = Usage()
+        self._unanswered: str | None = None
         self.ended = False
         self._commands: Mapping[str, Callable[[str], None]] = {
             "help": self._help, "model": self._model, "system": self._set_system, "file": self._file,
@@ -149,6 +150,7 @@ class Conversation:
     # --- questions ---
 
     def _ask(self, text: str) -> None:
+        self._unanswered = text
         said = read_prompt((text,), self._files, no_stdin=True, timeout=None, world=self._world)
         before = len(self._turns)
         try:
@@ -189,6 +191,7 @@ class Conversation:
     def _keep(self, question: Turn, answer: Turn) -> None:
         if not answer:
             return
+        self._unanswered = None
         self._turns.append((*question, *answer))
         if self._session:
             with self._sessions() as sessions:
@@ -262,12 +265,17 @@ class Conversation:
 
     def _undo(self, rest: str) -> None:
         turn = self._last_turn()
+        self._unanswered = None
         self._forget(turn)
         self._turns.pop()
         self._world.say(f"taken back: {_short(_asked(turn))}")
 
     def _retry(self, rest: str) -> None:
-        """Until there is another answer, the old one stays."""
+        """The last question, which may have had no answer. Until there is another answer, the old one stays."""
+        if self._unanswered is not None:
+            self._world.note(f"asking again: {_short(self._unanswered)}")
+            self._ask(self._unanswered)
+            return
         turn = self._last_turn()
         question = next(entry for entry in turn if entry.message.role == "user")
         before = len(self._turns)

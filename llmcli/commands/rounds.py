@@ -5,18 +5,19 @@ One answer that may take several rounds: while the model asks for tools, they ar
 so a conversation, or a retry for the sake of a schema, is made of the same `ask`.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeAlias
 
 from llmcli.answer import incomplete
 from llmcli.errors import Incomplete, LlmError
 from llmcli.output import Round
+from llmcli.signals import Interrupted
 from llmcli.turns import marked
-from llmcli.types import Event, Finish, Message, Reply, ToolCall, ToolResult, Usage
+from llmcli.types import Event, Message, Reply, ToolCall, ToolResult, Usage
 
 Messages: TypeAlias = tuple[Message, ...]
 Ask: TypeAlias = Callable[[Messages], Generator[Event, None, Reply]]  # the events but for `Finish`, which the reply has
-Run: TypeAlias = Callable[[tuple[ToolCall, ...]], tuple[ToolResult, ...]]
+Run: TypeAlias = Callable[[tuple[ToolCall, ...]], Iterable[ToolResult]]  # one result after the other
 
 _WHOLE = ("tool_calls", "stop")  # the finish reasons of an answer that nothing cut
 _MOST_CALLS = 64  # of one answer
@@ -42,15 +43,21 @@ def rounds(
         if not calls:
             yield reply.finish
             return reply
-        _check_whole(reply.finish)
+        _check_whole(reply)
         if done[0] == most:
             raise Incomplete(
                 f"the model still asks for tools after {most} round{'s' if most > 1 else ''}",
-                hint="--max-tool-rounds N allows more",
-            )
+                hint="--max-tool-rounds N allows more", provider=reply.provider, retryable=False,
+            )  # fmt: skip
         done[0] += 1
-        results = (*run(calls[:_MOST_CALLS]), *(_one_too_many(call) for call in calls[_MOST_CALLS:]))
-        yield Round(reply, results)
+        results = list[ToolResult]()
+        try:
+            results.extend(run(calls[:_MOST_CALLS]))
+        except Interrupted:  # what was run before has changed something, and whoever keeps the answer has to know
+            yield Round(reply, (*results, *(_stopped(call) for call in calls[len(results) :])))
+            raise
+        results += [_one_too_many(call) for call in calls[_MOST_CALLS:]]
+        yield Round(reply, tuple(results))
         messages = (*messages, reply.message, Message("tool", tuple(marked(result) for result in results)))
         spent = reply.usage or spent
 
@@ -74,12 +81,18 @@ def _one(ask: Ask, messages: Messages, spent: Usage, *, first: bool) -> Generato
     return reply._replace(usage=_added(spent, reply.usage) if reply.usage else spent)
 
 
-def _check_whole(finish: Finish) -> None:
-    if finish.reason not in _WHOLE:
+def _check_whole(reply: Reply) -> None:
+    reason = reply.finish.reason
+    if reason not in _WHOLE:
         raise Incomplete(
-            f"the answer was cut while it asked for tools (finish reason {finish.reason}); none was run",
-            hint="--max-tokens N allows more" if finish.reason == "length" else None,
+            f"the answer was cut while it asked for tools (finish reason {reason}); none was run",
+            provider=reply.provider,
+            hint="--max-tokens N allows more" if reason == "length" else None,
         )
+
+
+def _stopped(call: ToolCall) -> ToolResult:
+    return ToolResult(call.id, call.name, "not run, or not to its end: the user stopped the answer", failed=True)
 
 
 def _one_too_many(call: ToolCall) -> ToolResult:

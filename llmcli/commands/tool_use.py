@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from llmcli.commands import asking
 from llmcli.commands.rounds import Run
 from llmcli.config import Config, nearest
-from llmcli.errors import UsageError
+from llmcli.errors import LlmError, UsageError
 from llmcli.output import Round, one_line
+from llmcli.signals import Interrupted
 from llmcli.tools import definitions
 from llmcli.tools import toolbox as boxes
 from llmcli.tools.offered import ToolFailed
@@ -32,7 +33,8 @@ class Permission:
             if name not in toolbox:
                 near = nearest(name, toolbox)
                 raise UsageError(
-                    f"--allow-tool {name}: no such tool is named", hint=f"did you mean {near}?" if near else None
+                    f"--allow-tool {name}: no such tool is named",
+                    hint=f"did you mean {near}?" if near else f"the tools: {', '.join(toolbox)}",
                 )
         self._world = world
         self._allowed = set(toolbox if yes else allowed)
@@ -100,13 +102,13 @@ class Chosen:
         `after` when the model is waited for again.
         """
 
-        def run(calls: tuple[ToolCall, ...]) -> tuple[ToolResult, ...]:
+        def run(calls: tuple[ToolCall, ...]) -> Iterator[ToolResult]:
             for step in before:
                 step()
-            results = tuple(self._told(self._result(call, left())) for call in calls)
+            for call in calls:
+                yield self._told(self._result(call, left()))
             for step in after:
                 step()
-            return results
 
         return run
 
@@ -132,32 +134,38 @@ class Chosen:
     def last_words(self, events: Iterator[Event | Round]) -> Iterator[Event | Round]:
         """
         The events with the text of the last round only: what a model says before it calls a tool is no part of its
-        answer. So the text is held back until it is known whose it is; what was none goes to stderr.
+        answer. So the text is held back until it is known whose it is; what was none goes to stderr. What was held when
+        something fails is what came of the answer.
         """
         held: list[str] = []
-        for event in events:
-            if type(event) is TextDelta:
-                held.append(event.text)
-                continue
-            if isinstance(event, ToolCall | Round | Finish):
-                text = "".join(held)
-                held.clear()
-                if type(event) is Finish and text:
-                    yield TextDelta(text)
-                elif text.strip():
-                    self._world.note(f"the model says: {_short(text)}")
-            yield event
+        try:
+            for event in events:
+                if type(event) is TextDelta:
+                    held.append(event.text)
+                    continue
+                if isinstance(event, ToolCall | Round | Finish):
+                    text = "".join(held)
+                    held.clear()
+                    if type(event) is Finish and text:
+                        yield TextDelta(text)
+                    elif text.strip():
+                        self._world.note(f"the model says: {_short(text)}")
+                yield event
+        except (LlmError, Interrupted):
+            if held:
+                yield TextDelta("".join(held))
+            raise
 
 
 def choose(
     words: Sequence[str], config: Config, world: World, *, choice: str | None, yes: bool, allowed: Sequence[str],
-    runs: bool,
+    runs: bool, ends: float | None,
 ) -> Chosen:  # fmt: skip
     """
-    The tools that `--tool` names. Raises `UsageError` where nothing allows any of them to run and nobody can be asked,
-    unless nothing `runs` at all.
+    The tools that `--tool` names. `ends` is the monotonic time at which all time is over. Raises `UsageError` where
+    nothing allows any of them to run and nobody can be asked, unless nothing `runs` at all.
     """
-    toolbox = boxes.collect(words, config, world)
+    toolbox = boxes.collect(words, config, world, ends)
     permission = Permission(world, toolbox, yes=yes, allowed=allowed) if runs else None
     chosen = Chosen(permission.offered(toolbox) if permission else toolbox, permission, world)
     _check_choice(choice, chosen.toolbox)

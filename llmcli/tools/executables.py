@@ -186,7 +186,7 @@ def _run(program: Program, arguments: Arguments, seconds: float) -> str:
                 status = process.wait(_left(deadline))
             except subprocess.TimeoutExpired:
                 _kill(process)
-                raise ToolFailed(f"it took longer than {seconds:g} s") from None
+                raise ToolFailed(f"it took longer than {seconds:.3g} s") from None
             except BaseException:
                 _kill(process)
                 raise

@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import Any
 
 from llmcli import errors, signals
-from llmcli.errors import ConfigurationError, LlmError, UsageError
+from llmcli.errors import ConfigurationError, LlmError, TimedOut, UsageError
 from llmcli.output import Escaper, json_text
 from llmcli.plugins import Plugin
 from llmcli.tools.offered import MOST, Arguments, Offered, ToolFailed, cut
@@ -32,19 +32,20 @@ _MOST_AT_ONCE = 64  # pieces that are handed on behind an answer; a pipe holds n
 _LONGEST_WAIT = 3600.0  # seconds; a selector takes no more than some weeks
 
 
-def tools_of_file(path: str, names: Sequence[str | None], world: World) -> list[Offered]:
+def tools_of_file(path: str, names: Sequence[str | None], world: World, left: float | None = None) -> list[Offered]:
     """
-    The functions of a file that have these names; `None` means all that are tools. Raises `UsageError` for a file that
-    cannot be read, and `ConfigurationError` for one that is no good.
+    The functions of a file that have these names; `None` means all that are tools. `left`: the seconds until all time
+    is over. Raises `UsageError` for a file that cannot be read, `ConfigurationError` for one that is no good, and
+    `TimedOut` where the time was over.
     """
     if not os.path.isfile(path):
         raise UsageError(f"--tool {path}: there is no such file")
-    return _Host(path, {"file": path, "names": list(names)}, _LOADING, world).tools()
+    return _Host(path, {"file": path, "names": list(names)}, _LOADING, world).tools(left)
 
 
-def tool_of_plugin(plugin: Plugin, seconds: float, world: World) -> list[Offered]:
-    """The function of an installed package; its import has so many seconds. Raises `BrokenPlugin`."""
-    return _Host(plugin.whose, {"plugin": list(plugin)}, seconds + 1, world).tools()
+def tool_of_plugin(plugin: Plugin, seconds: float, world: World, left: float | None = None) -> list[Offered]:
+    """The function of an installed package; its import has so many seconds. Raises `BrokenPlugin`, and as above."""
+    return _Host(plugin.whose, {"plugin": list(plugin)}, seconds + 1, world).tools(left)
 
 
 class _Ended(Exception):
@@ -61,9 +62,9 @@ class _Host:
         self._world = world
         self._process = _Process(world)
 
-    def tools(self) -> list[Offered]:
-        """What the process has, once it has loaded it."""
-        return [self._offered(*each) for each in self._load()]
+    def tools(self, left: float | None) -> list[Offered]:
+        """What the process has, once it has loaded it, for which there are so many seconds at most."""
+        return [self._offered(*each) for each in self._load(left)]
 
     def _offered(self, name: str, description: str, parameters: dict[str, Any], seconds: float) -> Offered:
         return Offered(
@@ -74,10 +75,12 @@ class _Host:
             seconds=seconds,
         )
 
-    def _load(self) -> list[Any]:
+    def _load(self, left: float | None) -> list[Any]:
         try:
-            said = self._process.ask(self._what, self._seconds)
+            said = self._process.ask(self._what, self._seconds if left is None else min(self._seconds, left))
         except TimeoutError:
+            if left is not None and left < self._seconds:
+                raise TimedOut(f"the time was over while {self._origin} was loaded", hint="see --timeout") from None
             raise ConfigurationError(
                 f"{self._origin} cannot be loaded: it took longer than {self._seconds:g} s"
             ) from None
@@ -90,13 +93,14 @@ class _Host:
         return tools
 
     def _call(self, name: str, arguments: Arguments, seconds: float) -> str:
+        ends = time.monotonic() + seconds
         try:
             if self._process.ended:
                 self._process = _Process(self._world)
-                self._load()
-            said = self._process.ask({"call": name, "arguments": arguments}, seconds)
+                self._load(seconds)
+            said = self._process.ask({"call": name, "arguments": arguments}, max(0.0, ends - time.monotonic()))
         except TimeoutError:
-            raise ToolFailed(f"it took longer than {seconds:g} s") from None
+            raise ToolFailed(f"it took longer than {seconds:.3g} s") from None
         except (_Ended, LlmError) as exc:
             raise ToolFailed(str(exc)) from None
         if "failed" in said:

@@ -81,8 +81,10 @@ def _can_be_called(value: object) -> bool:
 def _named(module: ModuleType, name: str, path: str) -> Function:
     function: Function | None = getattr(module, name, None)
     if function is None or not _can_be_called(function):
-        near = nearest(name, _public(module, path))
-        raise UsageError(f"--tool {path}:{name}: no such function", hint=f"did you mean {near}?" if near else None)
+        known = _public(module, path)
+        near = nearest(name, known)
+        hint = f"did you mean {near}?" if near else f"it has: {', '.join(known) or 'none that could be a tool'}"
+        raise UsageError(f"--tool {path}:{name}: no such function", hint=hint)
     return function
 
 

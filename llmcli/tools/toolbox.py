@@ -6,6 +6,7 @@ model is told of.
 """
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from llmcli import plugin_import, plugins, signals, validation
@@ -21,13 +22,14 @@ Toolbox = Mapping[str, Offered]
 _JSON = json_decoder()
 
 
-def collect(words: Sequence[str], config: Config, world: World) -> Toolbox:
+def collect(words: Sequence[str], config: Config, world: World, ends: float | None = None) -> Toolbox:
     """
     The tools that the words of `--tool` name: `FILE.py`, `FILE.py:NAME`, or the name of one of the configuration, else
-    of an installed package. Raises `UsageError` or `ConfigurationError`.
+    of an installed package. `ends` is the monotonic time at which all time is over. Raises `UsageError`,
+    `ConfigurationError` or `TimedOut`.
     """
     found: dict[str, Offered] = {}
-    for offered in _all(words, config, world):
+    for offered in _all(words, config, world, ends):
         name = offered.tool.name
         if name in found and found[name].origin != offered.origin:
             raise UsageError(f"two tools are called {name}: one of {found[name].origin}, one of {offered.origin}")
@@ -35,33 +37,36 @@ def collect(words: Sequence[str], config: Config, world: World) -> Toolbox:
     return found
 
 
-def _all(words: Sequence[str], config: Config, world: World) -> Iterator[Offered]:
+def _all(words: Sequence[str], config: Config, world: World, ends: float | None) -> Iterator[Offered]:
     """The tools of all words. A file runs once, however often and in whatever way it is named."""
     names: dict[str, list[str | None]] = {}
     for word in words:
         if in_file := _in_file(word):
             names.setdefault(os.path.realpath(in_file[0]), []).append(in_file[1])
     for word in dict.fromkeys(words):
+        left = None if ends is None else max(0.0, ends - time.monotonic())
         if in_file := _in_file(word):
             if wanted := names.pop(os.path.realpath(in_file[0]), None):
-                yield from hosted.tools_of_file(in_file[0], wanted, world)
+                yield from hosted.tools_of_file(in_file[0], wanted, world, left)
         else:
-            yield from _tools(word, config, world)
+            yield from _tools(word, config, world, left)
 
 
 def _in_file(word: str) -> tuple[str, str | None] | None:
     """The path of `FILE.py` or `FILE.py:NAME`, and the name."""
     path, colon, name = word.rpartition(":")
     if colon and path.endswith(".py"):
+        if not name:
+            raise UsageError(f"--tool {word}: behind the colon belongs the name of a function")
         return path, name
     return (word, None) if word.endswith(".py") else None
 
 
-def _tools(word: str, config: Config, world: World) -> list[Offered]:
+def _tools(word: str, config: Config, world: World, left: float | None) -> list[Offered]:
     if word in config.tools:
         return [executables.tool_of_table(word, config, world.env)]
     if claims := plugins.named(plugins.TOOLS, word):
-        return hosted.tool_of_plugin(plugins.the_one(claims), plugin_import.limit(world.env), world)
+        return hosted.tool_of_plugin(plugins.the_one(claims), plugin_import.limit(world.env), world, left)
     near = nearest(word, [*config.tools, *(plugin.id for plugin in plugins.installed(plugins.TOOLS))])
     raise ConfigurationError(
         f"no tool is called {word!r}",
