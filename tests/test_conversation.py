@@ -472,6 +472,17 @@ def test_tools_that_have_run_are_part_of_the_conversation_though_the_answer_was_
     assert "the user stopped the answer" in messages[3]["content"]
 
 
+def test_ctrl_c_at_the_question_for_leave_stops_the_answer(llmcli: Program) -> None:
+    (llmcli.home / "tools.py").write_text("def now() -> str:\n    return 'noon'\n")
+    with conversation(llmcli, "-m", "echo", "--tool", "tools.py", "--option", 'call="now"') as person:
+        person.presses("hi\r")
+        person.waits("a(lways this tool)")
+        person.presses(CTRL_C)
+        assert person.waits("llmcli: stopped").endswith("\n")
+        person.waits()
+        assert person.leaves() == 0
+
+
 def test_of_an_answer_that_was_asked_for_again_the_new_one_is_kept(llmcli: Program, serve: Serve) -> None:
     configured(llmcli, one=serve(says("old"), says("new")))
     with conversation(llmcli, "-m", "one", "--session", "a") as person:
