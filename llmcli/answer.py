@@ -119,7 +119,7 @@ def answer(provider: Provider, request: ChatRequest, call: Call) -> Generator[Ev
                 raise incomplete(exc) from exc
             error = exc
         adapted = provider.adapt(request, error) if isinstance(provider, HTTPProvider) else None
-        if adapted is not None:
+        if adapted is not None and _leads_on(adapted, request):
             call.log("adapted", without=sorted(adapted.without), message=error.message)
             request = adapted
             if call.refused is not None:
@@ -127,6 +127,15 @@ def answer(provider: Provider, request: ChatRequest, call: Call) -> Generator[Ev
             continue
         _wait_to_retry(call, error, attempt)
         attempt += 1
+
+
+def _leads_on(adapted: ChatRequest, request: ChatRequest) -> bool:
+    """
+    Whether an adapted request says something less than the one before, or sets a limit where there was none. Any other
+    could be refused and adapted for ever.
+    """
+    limited = request.max_tokens is None and adapted.max_tokens is not None
+    return limited or not adapted.without <= request.without
 
 
 def perform(provider: HTTPProvider, request: HttpRequest, call: Call) -> str:

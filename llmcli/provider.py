@@ -316,7 +316,8 @@ class HTTPProvider(Provider):
     def adapt(self, request: ChatRequest, error: LlmError) -> ChatRequest | None:
         """
         The same request said in another way, after the service refused a parameter that we chose ourselves; `None`
-        if nothing is left to change. Called before any output only. Never drops what the user asked for.
+        if nothing is left to change. Called before any output only. Never drops what the user asked for. It has one
+        more word in `without`, or `max_tokens` where there were none: else it is not asked.
         """
         return None
 

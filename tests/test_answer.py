@@ -1,14 +1,16 @@
 """The driver and a provider that performs by itself: its deadlines, and what it does not declare."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from typing import Any, ClassVar
 
 import pytest
 
 from llmcli.answer import Call, answer
-from llmcli.errors import Incomplete, RequestRejected, TimedOut
+from llmcli.errors import Incomplete, LlmError, RequestRejected, TimedOut
 from llmcli.provider import Capabilities, NativeCall, NativeProvider
+from llmcli.providers.vendors import OpenAICompatible
 from llmcli.retry import RetryPolicy
 from llmcli.transport import Transport
 from llmcli.types import (
@@ -23,6 +25,7 @@ from llmcli.types import (
     Tool,
     message,
 )
+from tests.servers import Server, whole
 
 REQUEST = ChatRequest("m", (message("user", "hi"),))
 CALL = Call(Transport(env={}), timeouts=Timeouts(first=0.01, idle=0.01), retry=RetryPolicy(retries=0))
@@ -112,3 +115,31 @@ def test_an_attachment_that_a_provider_takes_is_sent() -> None:
 
 def test_where_there_is_no_thinking_none_can_be_had() -> None:
     assert next(answer(Plain(before=9), REQUEST._replace(thinking="off"), CALL)) == TextDelta("x")
+
+
+# --- what a provider says in another way ----------------------------------------------------------
+
+
+def _the_same(request: ChatRequest) -> ChatRequest:
+    return request._replace(without=request.without | {"known"})
+
+
+def _always_other(request: ChatRequest) -> ChatRequest:
+    return request._replace(seed=(request.seed or 0) + 1)
+
+
+@pytest.mark.parametrize(("adapt", "asked"), [(_the_same, 2), (_always_other, 1)])
+def test_a_provider_that_learns_nothing_from_a_refusal_is_not_asked_for_ever(
+    adapt: Callable[[ChatRequest], ChatRequest], asked: int
+) -> None:
+    """Also where it is a plugin of somebody else."""
+
+    class Stubborn(OpenAICompatible):
+        def adapt(self, request: ChatRequest, error: LlmError) -> ChatRequest | None:
+            return adapt(request)
+
+    with closing(Server(lambda connection: connection.send(whole(400, {"error": {"message": "not so"}})))) as server:
+        provider = Stubborn(ProviderConfig(id="stubborn", base_url=server.url))
+        with pytest.raises(RequestRejected, match="not so"):
+            next(answer(provider, REQUEST, CALL._replace(timeouts=Timeouts())))
+        assert len(server.requests) == asked

@@ -263,6 +263,14 @@ def test_who_thinks_unasked_does_not_where_a_tool_has_to_be_called() -> None:
     assert provider().adapt(asked._replace(tool_choice="auto"), error) is None
 
 
+@pytest.mark.parametrize("said", [{"options": {"thinking": {"type": "adaptive"}}}, {"without": {"thinking"}}])
+def test_thinking_that_was_asked_for_beside_a_call_is_refused_once(said: dict[str, Any]) -> None:
+    """There is nothing of ours to leave out: asking again would go on for ever."""
+    asked = request(tools=(NOW,), tool_choice="required", **said)
+    error = RequestRejected("Thinking may not be enabled when tool_choice forces tool use.")
+    assert provider().adapt(asked, error) is None
+
+
 # --- what is attached -----------------------------------------------------------------------------
 
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw=="}}

@@ -83,7 +83,8 @@ def choices(request: ChatRequest) -> Iterator[tuple[str, str]]:
     elif form == "enabled" and "adaptive" not in request.without:
         yield "enabled", _refusal("thinking|budget_tokens")
     elif form is None and request.thinking is None and _forced(request):
-        yield _UNASKED, _NOT_WITH_A_FORCED_CALL
+        if not {_UNASKED, "thinking"} & (request.without | request.options.keys()):
+            yield _UNASKED, _NOT_WITH_A_FORCED_CALL
     elif form == "disabled":
         yield "thinking", _UNKNOWN  # who does not know it cannot think: nothing need be turned off
         yield "disabled", _refusal("thinking|disabled")
