@@ -706,11 +706,11 @@ def test_a_template_that_opens_the_tag_can_be_configured() -> None:
 
 def test_a_whole_answer_shows_that_a_template_opened_the_tag() -> None:
     """P48; what OpenAI answers stays as it is, and so does what stands beside reasoning that the server took out."""
-    answer = whole(content="hm</think>Yes")
+    answer = whole(content="hm</think>\nYes")
     assert (thinking(read_answer(compatible(), answer)), text(read_answer(compatible(), answer))) == ("hm", "Yes")
-    assert text(read_answer(openai(), answer)) == "hm</think>Yes"
-    apart = whole(content="a</think>b", reasoning_content="hm")
-    assert text(read_answer(compatible(), apart)) == "a</think>b"
+    assert text(read_answer(openai(), answer)) == "hm</think>\nYes"
+    apart = whole(content="a</think>\nb", reasoning_content="hm")
+    assert text(read_answer(compatible(), apart)) == "a</think>\nb"
 
 
 # --- refusals, metadata, finish reasons -----------------------------------------------------------

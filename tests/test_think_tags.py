@@ -97,16 +97,35 @@ def foreseen(text: str) -> tuple[str, str]:
 
 def test_an_answer_that_is_there_as_a_whole_shows_who_opened_the_block() -> None:
     """P48: what is closed in it and was not opened, the template has opened."""
-    assert foreseen("hm</think>Yes.") == ("hm", "Yes.")
+    assert foreseen("hm</think>\nYes.") == ("hm", "Yes.")
     assert foreseen("hm\n</reasoning>\n\nYes.") == ("hm\n", "Yes.")
+    assert foreseen("In `a`:\n```\nb\n```\n</think> \r\nYes.") == ("In `a`:\n```\nb\n```\n", " \r\nYes.")
+    assert foreseen("hm\n</think>") == ("hm\n", "")
     assert foreseen("<think>hm</think>Yes.") == ("hm", "Yes.")
 
 
 @pytest.mark.parametrize(
-    "text", ["Say <think>x</think>.", "It ends with `</think>`.", "The </think> tag ends it.", "No tag."]
+    "text",
+    [
+        "Say <think>x</think>.",
+        "It ends with `</think>`.",
+        "The </think> tag ends it.",
+        "To end the block, write </think>. Everything after it is shown.",
+        "To end the block, write </think>",
+        "Like this:\n\n```xml\nhm\n</think>\n\nYes.\n```\n",
+        "~~~\n</think>\n~~~",
+        "The tag **</think>** closes it.",
+        'The tag "</think>" closes it.',
+        '{"html":"x</think>y"}',
+        '["</think>",\n "x"]',
+        "<b>x</think>",
+        "No tag.",
+    ],
 )
 def test_an_answer_about_tags_is_an_answer(text: str) -> None:
+    """Whole or in pieces, nothing of it may be missing."""
     assert foreseen(text) == ("", text)
+    assert split(*text) == ("", text, 0)
 
 
 def test_without_names_nothing_is_looked_for() -> None:

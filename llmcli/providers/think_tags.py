@@ -6,9 +6,10 @@ A model whose server has no reasoning parser opens its answer with such a block.
 further on it is the model talking about tags.
 """
 
+import re
+
 from llmcli.types import TextDelta, ThinkingDelta, ThinkingEnd
 
-_QUOTES = tuple("`'\"")
 _Piece = TextDelta | ThinkingDelta | ThinkingEnd
 
 
@@ -33,14 +34,13 @@ class ThinkTags:
     def foresee(self, text: str) -> None:
         """
         The whole content, where it is known before it is fed: what is closed in it, and was not opened, the template
-        has opened. A tag in quotation marks, or between words, is one that the answer is about.
+        has opened. An answer about tags loses nothing: a tag of the template's ends its line, and stands in no code.
         """
         if not self._may_be_opened or self._closing:
             return
         for name in self._names:
             before, closing, after = text.partition(f"</{name}>")
-            told_of = before[-1:] in _QUOTES or (before[-1:] == after[:1] == " ")
-            if closing and f"<{name}>" not in before and not told_of:
+            if closing and f"<{name}>" not in before and _ends_a_block(before, after) and not _in_code(before):
                 self._closing = closing
                 return
 
@@ -109,3 +109,19 @@ class ThinkTags:
         if text:
             self._thought = True
             pieces.append(ThinkingDelta(text))
+
+
+def _ends_a_block(before: str, after: str) -> bool:
+    """
+    Whether a closing tag ends its line, as no text of JSON can have it; and where nothing comes behind it, for the
+    answer was a call or was cut, whether it has the line to itself.
+    """
+    if not after.strip():
+        return before[-1:] in ("", "\n")
+    return re.match(r"[ \t]*\r?\n", after) is not None
+
+
+def _in_code(before: str) -> bool:
+    """Whether what follows stands in a fence, or in code within a line."""
+    fences = re.findall(r"(?m)^[ \t]*(?:```|~~~)", before)
+    return len(fences) % 2 == 1 or before.rpartition("\n")[2].count("`") % 2 == 1
