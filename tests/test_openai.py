@@ -260,7 +260,7 @@ def test_reasoning_details_come_back_as_they_came() -> None:
     details: Json = [{"type": "reasoning.text", "text": "ab", "index": 0, "signature": "x"}, secret]
     assert thinking(events) == "ab"
     assert [event for event in events if isinstance(event, ThinkingEnd)] == [
-        ThinkingEnd({"reasoning_details": details})
+        ThinkingEnd({"reasoning_details": details, "model": "m"})
     ]
     turn = Message("assistant", (Thinking("ab", {"reasoning_details": details}), *calls(events)))
     sent = body(turn, to=openrouter())["messages"][0]
@@ -276,7 +276,7 @@ def test_reasoning_details_that_come_last_are_kept() -> None:
         delta(content="hi"),
         delta("tool_calls", reasoning_details=[None, secret], tool_calls=[{"id": "c", "function": {"name": "f"}}]),
     )
-    assert ThinkingEnd({"reasoning_details": [secret]}) in events
+    assert ThinkingEnd({"reasoning_details": [secret], "model": "m"}) in events
 
 
 # --- what the service refuses ---------------------------------------------------------------------

@@ -37,6 +37,7 @@ from llmcli.types import (
     Thinking,
     ThinkingEnd,
     ToolCall,
+    ToolResult,
     Usage,
     message,
 )
@@ -247,6 +248,31 @@ def test_what_claude_signed_goes_back_through_litellm() -> None:
     assert sent["thinking_blocks"] == [{"type": "thinking", "thinking": "ab", "signature": "x"}, blocks[3]]
     unsigned = body(LiteLLM, Message("assistant", (Thinking("ab"), *calls(events))))["messages"][0]
     assert unsigned.keys() == {"role", "tool_calls"}
+
+
+@pytest.mark.parametrize(
+    ("vendor", "field", "instead"),
+    [(LiteLLM, "thinking_blocks", None), (OpenRouter, "reasoning_details", "hm")],
+)
+def test_what_one_model_signed_is_not_sent_to_another(vendor: type[OpenAI], field: str, instead: str | None) -> None:
+    """As after /model in a conversation; and what is refused all the same is left out once."""
+    called = Message("assistant", (Thinking("hm", {field: [{"signature": "x"}], "model": "m"}), ToolCall("c", "f")))
+    messages = (message("user", "a"), called, Message("tool", (ToolResult("c", "f", "1"),)), message("user", "b"))
+    asked = ChatRequest("m", (*messages, called, Message("tool", (ToolResult("c", "f", "1"),))))
+
+    def sent(request: ChatRequest) -> list[Any]:
+        content = made(vendor, "http://localhost/v1").chat_request(request, stream=True).body or b""
+        return [each for each in json.loads(content)["messages"] if each["role"] == "assistant"]
+
+    assert [each[field] for each in sent(asked)] == [[{"signature": "x"}]] * 2
+    assert [each.get(field) for each in sent(asked._replace(model="other"))] == [None, None]
+    assert sent(asked._replace(model="other"))[0].get("reasoning") == instead
+
+    refusal = RequestRejected("AnthropicException - messages.1.content.0: Invalid `signature` in `thinking` block")
+    adapted = made(vendor).adapt(asked, refusal)
+    assert adapted is not None
+    assert [each.get(field) for each in sent(adapted)] == [None, [{"signature": "x"}]], "the last turn wants its own"
+    assert made(vendor).adapt(adapted, refusal) is None
 
 
 @pytest.mark.parametrize("vendor", [Cerebras, Fireworks, XAI, LMStudio])

@@ -32,6 +32,7 @@ JsonObject: TypeAlias = dict[str, Json]
 
 _NOTHING: tuple[Json, ...] = (None, "", [], {})
 FIELDS = ("model", "id")  # of an answer, for its metadata
+MODEL = "model"  # among the opaque data of thinking: who was asked, and so whose it is
 
 
 class ChatReader(Reader):
@@ -42,7 +43,7 @@ class ChatReader(Reader):
     usage comes after the finish reason (langchain-ai/langchain#35559).
 
     `tags` take the thinking out of the text, `fields` are kept for the metadata, `new_id` makes ids for tool calls
-    without one. `kept`: the field whose blocks of reasoning are to be sent back, if one is.
+    without one. `kept`: the field whose blocks of reasoning are to be sent back, if one is, to this `model` alone.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class ChatReader(Reader):
         *,
         new_id: Callable[[], str] = new_call_id,
         kept: str | None = None,
+        model: str = "",
     ) -> None:
         self._tags = tags
         self._calls = ToolCallAssembler(new_id)
         self.fields = fields
         self._kept = kept
+        self._model = model
         self._metadata: JsonObject = {}
         self._described = False
         self._index: Json = None  # of the choice that we read; with `n=2` there are two, and their pieces alternate
@@ -233,7 +236,8 @@ class ChatReader(Reader):
                     last[key] = value
 
     def _end_thinking(self) -> ThinkingEnd:
-        opaque: JsonObject = {self._kept: [*self._details]} if self._kept and self._details else {}
+        kept = self._kept if self._details else None
+        opaque: JsonObject = {kept: [*self._details], MODEL: self._model} if kept else {}
         self._thinking, self._details = False, []
         return ThinkingEnd(opaque)
 

@@ -24,11 +24,12 @@ from llmcli.provider import (
     with_headers,
 )
 from llmcli.providers import thinking_control
-from llmcli.providers.chat_reader import FIELDS, ChatReader, CompletionReader, JsonObject
+from llmcli.providers.chat_reader import FIELDS, MODEL, ChatReader, CompletionReader, JsonObject
 from llmcli.providers.listed_models import models_of
 from llmcli.providers.think_tags import ThinkTags
 from llmcli.providers.tool_calls import CallIds, new_call_id
 from llmcli.types import (
+    NOTHING,
     Attachment,
     ChatRequest,
     HttpRequest,
@@ -55,10 +56,12 @@ _CHAT = "chat completions"  # the service has sent us to the other API
 _SCHEMA = "json_schema"  # the service does not enforce one, or not here
 _JSON = "json_object"  # nor that the answer is JSON
 _UNASKED = "thinking"  # a model that may think unasked was told not to, and does not take that
+_SIGNATURE = "signature"  # of reasoning, which another model or another account had signed
 _CALL_IDS = "call ids"  # which are not of nine signs, as Mistral's models want them
 # Patterns that few requests need are compiled by the first that does.
 _OTHER_API = r"\bv1/responses\b"  # (openai/openai-openapi#541)
 _NINE_SIGNS = r"(?s)\btool.?call id\b.*\blength of 9\b"  # Mistral's, whoever serves it (openclaw/openclaw#57672)
+_WRONG_SIGNATURE = r"(?i)invalid `?signature|signature\b.*\b(?:invalid|not valid|mismatch)"
 _NO_FORM = (  # that the form of an answer is refused, and not that a schema is a wrong one
     r"(?is)^(?!.*invalid schema).*(?:response.?format|json.?(?:schema|object|mode)|structured.?output|text\.format"
     r"|response.?mime.?type)"
@@ -372,8 +375,22 @@ class OpenAI(HTTPProvider):
     def messages(self, request: ChatRequest) -> list[Json]:
         """The conversation in the API's format."""
         ids = CallIds(9 if _CALL_IDS in request.without else self.call_id_length)
-        spoken = _taking_turns(request.messages)
+        spoken = _taking_turns(self._with_own_blocks(request))
         return [sent for message in spoken for sent in self._messages(message, request, ids)]
+
+    def _with_own_blocks(self, request: ChatRequest) -> tuple[Message, ...]:
+        """
+        The conversation with only those blocks of reasoning that its model takes back: they are signed for one model.
+        Where the signatures are refused all the same, they are left out, but for what was thought since the question.
+        """
+        if self.reasoning_echo == "none":
+            return request.messages
+        signed = _SIGNATURE not in request.without
+        asked = max((at for at, message in enumerate(request.messages) if message.role == "user"), default=0)
+        return tuple(
+            _with_blocks_of(request.model, message, signed=signed or at > asked)
+            for at, message in enumerate(request.messages)
+        )
 
     def _messages(self, message: Message, request: ChatRequest, ids: CallIds) -> list[JsonObject]:
         """One turn: a message, or one for each of its results."""
@@ -456,6 +473,9 @@ class OpenAI(HTTPProvider):
             yield _CHAT
         if request.thinking is None and _UNASKED not in request.without and self.must_not_think(request, stream=False):
             yield _UNASKED
+        unsigned = request._replace(without=request.without | {_SIGNATURE})
+        if self._with_own_blocks(request) != self._with_own_blocks(unsigned):
+            yield _SIGNATURE
         if self.call_id_length is None and _CALL_IDS not in request.without:
             yield _CALL_IDS
         if self.stream_options and "stream_options" not in request.without | request.options.keys():
@@ -484,7 +504,7 @@ class OpenAI(HTTPProvider):
 
             return responses.ResponsesReader(self._origin(request), fields)
         kept = None if self.reasoning_echo == "none" else self.reasoning_blocks
-        return self.reader_class(self.think_splitter(), fields, new_id=self.new_call_id, kept=kept)
+        return self.reader_class(self.think_splitter(), fields, new_id=self.new_call_id, kept=kept, model=request.model)
 
     def think_splitter(self) -> ThinkTags:
         """What takes the thinking out of the text of one answer."""
@@ -548,6 +568,18 @@ def _taking_turns(messages: Iterable[Message]) -> list[Message]:
     return [Message("system", tuple(system)), *spoken] if system else spoken
 
 
+def _with_blocks_of(model: str, message: Message, *, signed: bool) -> Message:
+    """A message without the blocks of other models, or without any; whose they are may not be known."""
+    return message._replace(
+        parts=tuple(
+            part._replace(opaque=NOTHING)
+            if isinstance(part, Thinking) and not (signed and part.opaque.get(MODEL, model) == model)
+            else part
+            for part in message.parts
+        )
+    )
+
+
 def _content(message: Message) -> Json:
     """Text alone is a plain string: several servers refuse a list of parts."""
     if not any(isinstance(part, Attachment) for part in message.parts):
@@ -569,6 +601,8 @@ def _refuses(error: RequestRejected, name: str) -> bool:
         return name in message or parameter.endswith("role")
     if name == _CHAT:
         return re.search(_OTHER_API, message) is not None
+    if name == _SIGNATURE:
+        return re.search(_WRONG_SIGNATURE, message) is not None
     if name == _CALL_IDS:
         return re.search(_NINE_SIGNS, message) is not None
     if name == "strict":
