@@ -236,7 +236,8 @@ def _says_something(said: Message) -> bool:
     return bool(said.text.strip()) or any(isinstance(part, ToolCall | Attachment) for part in said.parts)
 
 
-_NOT_RUN = "the call was not carried out"
+# Somebody else may have run it and told what came of it in words, as after `--tool-defs`: it has not failed.
+_NO_RESULT = "no result was given here; see what follows"
 
 
 def _answered(messages: Iterable[Message]) -> Iterator[Message]:
@@ -262,7 +263,7 @@ def _one_for_each(calls: Sequence[ToolCall], parts: Sequence[Part]) -> tuple[Par
         found = next((part for part in left if isinstance(part, ToolResult) and part.id == call.id), None)
         if found is not None:
             left.remove(found)
-        results.append(found or marked(ToolResult(call.id, call.name, _NOT_RUN, failed=True)))
+        results.append(found or marked(ToolResult(call.id, call.name, _NO_RESULT)))
     return (*results, *left)
 
 

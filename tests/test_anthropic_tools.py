@@ -135,20 +135,6 @@ def test_a_result_says_whether_it_failed_and_may_be_empty(result: ToolResult, se
     assert last["content"] == [{"type": "tool_result", "tool_use_id": "t", **sent}]
 
 
-def test_a_call_that_was_never_carried_out_is_answered_as_that() -> None:
-    """`tool_use ids were found without tool_result blocks`, and every later turn would be refused for it."""
-    only = Message("tool", (ToolResult("toolu_2", "ping", "pong"),))
-    unanswered = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "the call was not carried out",
-                  "is_error": True}  # fmt: skip
-    answered = {"type": "tool_result", "tool_use_id": "toolu_2", "content": "pong"}
-    assert turns(*HELLO, CALLED, only)[-1]["content"] == [answered, unanswered]
-    (*_, last) = turns(*HELLO, CALLED, message("user", "never mind"))
-    assert [block["type"] for block in last["content"]] == ["tool_result", "tool_result", "text"]
-    assert [block.get("is_error") for block in last["content"]] == [True, True, None]
-    (*_, last) = turns(*HELLO, CALLED, message("user", "never mind"), message("assistant", "Well."), *HELLO)
-    assert last["content"] == "hello", "it is said once"
-
-
 def test_a_conversation_may_end_with_a_call() -> None:
     assert turns(*HELLO, CALLED)[-1]["role"] == "assistant"
 

@@ -2,7 +2,8 @@
 A conversation as the turns of Anthropic's Messages API. Layer 2, pure: values in, values out.
 
 User and assistant speak in turn. An assistant's turn holds its thinking word for word, in front of what it led to; the
-very next turn begins with a result for each of its tool calls, and only then says anything else.
+very next turn begins with a result for each of its tool calls (`turns.to_send` has one for each), and only then says
+anything else.
 """
 
 import re
@@ -86,13 +87,8 @@ def _said(part: Part, ids: "_CallIds") -> _Block | None:
 
 
 def _user(parts: Sequence[Part], ids: "_CallIds") -> list[_Block]:
-    """
-    What came to the model: the results of its calls first. A call whose result is missing, because the conversation
-    went on without it, is answered too: otherwise every later turn would be refused (open-octo/octo-agent#250).
-    """
+    """What came to the model: the results of its calls first."""
     results = [_result(ids.of_result(part.id), part) for part in parts if isinstance(part, ToolResult)]
-    missing = ToolResult("", "", "the call was not carried out", failed=True)
-    results += [_result(call_id, missing) for call_id in ids.unanswered()]
     return results + [block for part in parts if (block := _shown(part)) is not None]
 
 
@@ -166,12 +162,6 @@ class _CallIds:
                 self._open.remove((known, sent))
                 return sent
         return self._fitting(call_id)
-
-    def unanswered(self) -> list[str]:
-        """The calls that have no result. From now on nothing is expected of them."""
-        missing = [sent for _, sent in self._open]
-        self._open.clear()
-        return missing
 
     def _fitting(self, call_id: str) -> str:
         return re.sub(_NO_PART_OF_AN_ID, "_", call_id) or "call"

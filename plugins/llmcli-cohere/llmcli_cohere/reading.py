@@ -26,7 +26,8 @@ from llmcli.types import (
 
 Kind: TypeAlias = Literal["thinking", "tool_plan"]
 
-_NOT_CALLED = ToolResult("", "", "the tool was not called", failed=True)
+# llmcli sends a result for each call. Where somebody else asks, one that is made keeps the ids of both in step.
+_NO_RESULT = ToolResult("", "", "no result was given here; see what follows")
 
 _FINISH: Mapping[str, FinishReason] = {
     "COMPLETE": "stop",
@@ -130,8 +131,8 @@ def results_of(calls: Sequence[ToolCall], message: Message) -> list[tuple[ToolCa
     results = [part for part in message.parts if isinstance(part, ToolResult)]
     found = []
     for call in calls:
-        result = next((each for each in results if each.id == call.id), _NOT_CALLED)
-        if result is not _NOT_CALLED:
+        result = next((each for each in results if each.id == call.id), _NO_RESULT)
+        if result is not _NO_RESULT:
             results.remove(result)
         found.append((call, result))
     return found + [(ToolCall(result.id, result.name), result) for result in results]

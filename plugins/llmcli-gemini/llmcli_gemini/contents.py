@@ -27,8 +27,6 @@ OWN_ID = "gemini_call_"  # the beginning of the ids that we give to calls that c
 # What Google documents for calls that no Gemini made, which therefore nobody signed (pipecat-ai/pipecat#5809).
 _PLACEHOLDER = "skip_thought_signature_validator"
 
-_NOT_CALLED = ToolResult("", "", "the function was not called", failed=True)
-
 
 def turns(messages: Iterable[Message], *, signed: bool = True) -> list[tuple[str, list[dict[str, Json]]]]:
     """
@@ -101,17 +99,14 @@ def _named(call: ToolCall, field: str, value: dict[str, Json]) -> dict[str, Json
 
 
 def _responses(calls: Sequence[ToolCall], said: Sequence[Part]) -> list[dict[str, Json]]:
-    """
-    A response to each call, in their order; two calls may have one id. A call whose result is missing, because the
-    conversation went on without it, has one all the same.
-    """
+    """The responses to the calls, in their order; two calls may have one id."""
     results = [part for part in said if isinstance(part, ToolResult)]
     written = []
     for call in calls:
-        result = next((each for each in results if each.id == call.id), _NOT_CALLED)
-        if result is not _NOT_CALLED:
+        result = next((each for each in results if each.id == call.id), None)
+        if result is not None:
             results.remove(result)
-        written.append(_response(call, result))
+            written.append(_response(call, result))
     return written + [_response(ToolCall(result.id, result.name), result) for result in results]
 
 
