@@ -96,7 +96,7 @@ def answer(provider: Provider, request: ChatRequest, call: Call) -> Generator[Ev
     provider.check(request)
     request = request._replace(without=request.without.union(call.refused or ()))
     stream = streams(provider, call.stream)
-    attempt, began = 1, False
+    attempt, alike, began = 1, 0, False
     while True:
         held: list[Event] = []  # what is told before the first content; an attempt that fails has told nothing
         try:
@@ -125,7 +125,8 @@ def answer(provider: Provider, request: ChatRequest, call: Call) -> Generator[Ev
             if call.refused is not None:
                 call.refused.update(adapted.without)
             continue
-        _wait_to_retry(call, error, attempt)
+        alike += error.retry_once
+        _wait_to_retry(call, error, attempt, alike)
         attempt += 1
 
 
@@ -184,15 +185,16 @@ def streams(provider: Provider, wanted: bool | None) -> bool:
     return provider.capabilities.stream if wanted is None else wanted
 
 
-def _wait_to_retry(call: Call, error: LlmError, attempt: int) -> None:
-    """Sleep before the next attempt, or raise the error because there is none."""
-    pause = call.retry.pause(error, attempt)
+def _wait_to_retry(call: Call, error: LlmError, attempt: int, alike: int) -> None:
+    """Sleep before the next attempt, or raise the error because there is none. See `RetryPolicy.pause`."""
+    pause = call.retry.pause(error, attempt, alike)
     if pause is None:
         raise error
     left = call.left()
     if left is not None and pause >= left:
         raise error
-    call.note(f"{error.message}; trying again in {pause:.1f} s ({attempt} of {call.retry.retries})")
+    most = attempt if error.retry_once else call.retry.retries
+    call.note(f"{error.message}; trying again in {pause:.1f} s ({attempt} of {most})")
     call.log("retry", attempt=attempt, pause=round(pause, 3), error=error.name, message=error.message)
     call.sleep(pause)
 

@@ -52,11 +52,12 @@ class LlmError(Exception):
 
     `retryable`: the same request may work later; it need be said only where an error differs from its class.
     `retry_after`: seconds, as the provider said. `retry_ok`: the provider's own word (`x-should-retry`), which beats
-    every rule of ours; `None` when it said nothing.
+    every rule of ours; `None` when it said nothing. `retry_once`: asking again may help, but hardly twice.
     """
 
     status: ClassVar[int] = 1
     retryable: bool = False
+    retry_once: bool = False
 
     def __init__(
         self,

@@ -104,6 +104,7 @@ _UNKNOWN_CALLER = (
     "unauthorized",
 )  # said under status 200: elsewhere the status says it
 _OVERLOAD = ("overloaded", "rate_limit_error", "rate_limit_exceeded")
+_BADLY_WRITTEN = "tool_use_failed"  # Groq's: a call that the model wrote wrongly it may write well the next time (P55)
 _CODE_NAMES = ("code", "type", "error_type", "status", "reason")
 _PARAMETER = (
     r"(?i)(?:unsupported|unknown|unrecognized|extra|not permitted|unexpected|invalid)[^'\"`]{0,60}['\"`]([\w.]+)['\"`]"
@@ -306,10 +307,11 @@ def classify(status: int, body: ErrorBody, headers: Mapping[str, str]) -> LlmErr
         return made(ProviderFailed, f"HTTP {status}: {body.message}")
     if status in (429, 503, 529) or ((status == 200 or status >= 500) and any(word in codes for word in _OVERLOAD)):
         return made(Busy, f"the provider is busy: {body.message}")
-    if 400 <= status < 500 or "invalid_request" in codes:
+    if 400 <= status < 500 or "invalid_request" in codes or _BADLY_WRITTEN in body.codes:
         rejected = made(RequestRejected, f"HTTP {status}: {_SILENT}" if body.message == _SILENT else None)
         if isinstance(rejected, RequestRejected):
             rejected.parameter = body.parameter
+        rejected.retry_once = _BADLY_WRITTEN in body.codes and rejected.retry_ok is None
         return rejected
     if status >= 500:
         return made(ProviderFailed, f"HTTP {status}: {body.message}")

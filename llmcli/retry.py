@@ -5,7 +5,7 @@ What is retried, and how long to wait. Layer 0: knows only errors. The driver do
 from collections.abc import Callable
 from typing import NamedTuple
 
-from llmcli.errors import Busy, LlmError, NetworkFailed, RequestRejected
+from llmcli.errors import Busy, LlmError, NetworkFailed
 
 _RETRIED_STATUSES = frozenset({408, 409, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 _LAST_DOUBLING = 60  # far above any ceiling, and far below where a float overflows
@@ -23,7 +23,7 @@ class RetryPolicy(NamedTuple):
 
     A server's own wish (`Retry-After`) is obeyed to the second, also when it is zero, up to `max_wait` seconds; a
     longer one ends the attempts at once. Otherwise full jitter on 0.5 s * 2^n up to 8 s, so that thirty processes do
-    not come back together. What was rejected is tried once more at most, where it is said that this may help.
+    not come back together. What may help only once (`retry_once`) is tried once more, whatever else failed before.
     """
 
     retries: int = 2
@@ -32,14 +32,14 @@ class RetryPolicy(NamedTuple):
     ceiling: float = 8.0
     jitter: Callable[[], float] = _random
 
-    def pause(self, error: LlmError, attempt: int) -> float | None:
+    def pause(self, error: LlmError, attempt: int, alike: int = 1) -> float | None:
         """
-        Seconds to wait before attempt number `attempt` + 1 (counted from 1), or `None`: do not try again.
+        Seconds to wait before attempt number `attempt` + 1 (counted from 1), or `None`: do not try again. `alike`: how
+        many of the attempts have ended with an error that is worth one more.
 
         Raises `Busy` when the server asks for a longer wait than `max_wait`.
         """
-        most = min(self.retries, 1) if isinstance(error, RequestRejected) else self.retries
-        if not self._may_help(error) or attempt > most:
+        if not self._may_help(error) or attempt > self.retries or (error.retry_once and alike > 1):
             return None
         if error.retry_after is not None:
             if error.retry_after > self.max_wait:
@@ -49,6 +49,8 @@ class RetryPolicy(NamedTuple):
 
     @staticmethod
     def _may_help(error: LlmError) -> bool:
+        if error.retry_once:
+            return True
         if error.retry_ok is not None:
             return error.retry_ok
         if isinstance(error, NetworkFailed):

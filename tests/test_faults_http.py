@@ -336,6 +336,26 @@ def test_what_may_pass_is_asked_for_again_and_then_answered(llmcli: Program, ser
     assert done.err.endswith("not now; trying again in 0.0 s (1 of 2)\n")
 
 
+def test_a_call_that_a_model_wrote_wrongly_is_asked_for_once_more_whatever_failed_before(
+    llmcli: Program, serve: Serve
+) -> None:
+    """P55. The note says how often, and that is true."""
+    wrong = {"error": {"message": "Failed to call a function.", "code": "tool_use_failed"}}
+    server = serve(answers(503, error("not now"), Retry_After="0"), answers(400, wrong, Retry_After="0"))
+    said = complaint(llmcli.chat(server.url, "hi", "--retries", "5"), 5)
+
+    assert len(server.requests) == 3
+    assert [note.rpartition(" (")[2] for note in said.notes] == ["1 of 5)", "2 of 2)"]
+
+
+def test_a_request_that_was_refused_is_sent_again_as_often_as_the_server_asks(llmcli: Program, serve: Serve) -> None:
+    server = serve(answers(400, error("not so"), Retry_After="0", X_Should_Retry="true"))
+    said = complaint(llmcli.chat(server.url, "hi", "--retries", "2"), 5)
+
+    assert len(server.requests) == 3
+    assert [note.rpartition(" (")[2] for note in said.notes] == ["1 of 2)", "2 of 2)"]
+
+
 @pytest.mark.fault(24)
 @pytest.mark.fault(31)
 @pytest.mark.fault(32)

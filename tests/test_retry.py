@@ -118,8 +118,9 @@ def test_a_server_that_says_yes_is_asked_again_whatever_we_think(error: LlmError
     assert is_retried(error)
 
 
-def test_a_server_that_says_yes_is_still_not_asked_for_ever() -> None:
-    error = Busy("busy", retry_ok=True)
+@pytest.mark.parametrize("said", [Busy, RequestRejected])
+def test_a_server_that_says_yes_is_still_not_asked_for_ever(said: type[LlmError]) -> None:
+    error = said("no", retry_ok=True)
 
     assert [LONGEST.pause(error, attempt) is None for attempt in (1, 2, 3)] == [False, False, True]
 

@@ -332,10 +332,15 @@ def test_the_odd_errors_of_a_vendor_are_understood(
 def test_a_call_that_a_model_at_groq_wrote_wrongly_is_asked_for_once_more() -> None:
     """P55 (groq/groq-typescript#28)."""
     said = {"message": "Failed to call a function.", "code": "tool_use_failed", "failed_generation": "<function=f{"}
-    error = made(Groq).read_error(400, {}, json.dumps({"error": said}).encode())
-    assert type(error) is RequestRejected
-    assert RetryPolicy().pause(error, 1) is not None
-    assert RetryPolicy().pause(error, 2) is None
-    assert RetryPolicy(retries=0).pause(error, 1) is None
+    with pytest.raises(RequestRejected) as caught:
+        read(made(Groq), {"error": said})
+    for error in (made(Groq).read_error(400, {}, json.dumps({"error": said}).encode()), caught.value):
+        assert type(error) is RequestRejected
+        assert RetryPolicy().pause(error, 1) is not None
+        assert RetryPolicy().pause(error, 2, alike=1) is not None, "the first attempt found the service busy"
+        assert RetryPolicy().pause(error, 2, alike=2) is None
+        assert RetryPolicy(retries=0).pause(error, 1) is None
+    firm = made(Groq).read_error(400, {"x-should-retry": "false"}, json.dumps({"error": said}).encode())
+    assert RetryPolicy().pause(firm, 1) is None
     other = made(Groq).read_error(400, {}, b'{"error": {"message": "tools must be a list"}}')
     assert RetryPolicy().pause(other, 1) is None

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 from urllib.parse import quote, urlencode, urlsplit
 
-from llmcli.errors import LlmError, RequestRejected, UsageError
+from llmcli.errors import RequestRejected, UsageError
 from llmcli.provider import ApiKey, Capabilities, ConfigKey, Setting
 from llmcli.providers import thinking_control
 from llmcli.providers.chat_reader import JsonObject
@@ -179,13 +179,6 @@ class Groq(OpenAICompatible):
         if "qwen" in model:
             return {"reasoning_effort": "none" if off else "default"}
         return thinking_control.effort(asked)
-
-    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
-        """See `HTTPProvider.read_error`. A call that the model wrote wrongly it may write well the next time (P55)."""
-        error = super().read_error(status, headers, body)
-        if type(error) is RequestRejected and b"tool_use_failed" in body:
-            error.retry_ok = True
-        return error
 
 
 class Mistral(OpenAICompatible):
