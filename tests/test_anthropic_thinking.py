@@ -14,7 +14,7 @@ from llmcli.answer import Call, answer
 from llmcli.errors import LlmError, RequestRejected, UsageError
 from llmcli.retry import RetryPolicy
 from llmcli.transport import Transport
-from llmcli.types import Finish
+from llmcli.types import Finish, Tool
 from tests.messages_api import body, provider, request, sse, start, stop, text_block
 from tests.servers import Connection, Server, whole
 
@@ -123,6 +123,7 @@ NO_BETWEEN = (
     "'disabled', 'enabled'"
 )
 NO_THINKING = "thinking: Extra inputs are not permitted"
+FORCED = "Thinking may not be enabled when tool_choice forces tool use."
 NO_SAMPLING = (
     "`temperature` may only be set to 1 when thinking is enabled or in adaptive mode. Please consult our documentation"
 )
@@ -144,6 +145,8 @@ class Model:
             refusals = {"enabled": NO_ENABLED, "disabled": NO_DISABLED, "adaptive": NO_ADAPTIVE,
                         "between_tools": NO_BETWEEN}  # fmt: skip
             return refusals[form] if any(self.forms) else NO_THINKING
+        if asked.get("tool_choice") == {"type": "any"} and "disabled" not in self.forms:
+            return FORCED
         if "display" in told and not self.display:
             return NO_DISPLAY
         if "output_config" in asked and not self.effort:
@@ -242,6 +245,15 @@ def test_what_cannot_be_had_in_any_way_is_refused_with_the_word_of_the_service(
 ) -> None:
     with pytest.raises(RequestRejected, match=message):
         asked_of(model, **said)
+
+
+@pytest.mark.parametrize("model", [ALWAYS, SONNET_5_5])
+def test_a_call_that_is_demanded_of_a_model_that_always_thinks_is_refused_with_what_helps(model: Model) -> None:
+    """Not with a word on --thinking off, which nobody said."""
+    with pytest.raises(RequestRejected) as caught:
+        asked_of(model, tools=(Tool("now"),), tool_choice="required")
+    assert caught.value.message == FORCED
+    assert caught.value.hint == "--tool-choice auto leaves it to the model, which thinks, whether a tool is called"
 
 
 def test_a_model_that_always_thinks_is_named_as_that() -> None:

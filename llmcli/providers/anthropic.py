@@ -233,6 +233,8 @@ class Anthropic(HTTPProvider):
         error = super().read_error(status, headers, body)
         if type(error) is RequestRejected and re.search(_ALWAYS_THINKS, error.message):
             error.hint = "the model always thinks: leave --thinking off out, or say --thinking low"
+        elif type(error) is RequestRejected and re.search(thinking.NOT_WITH_A_FORCED_CALL, error.message):
+            error.hint = "--tool-choice auto leaves it to the model, which thinks, whether a tool is called"
         return error
 
     # --- the answer ---

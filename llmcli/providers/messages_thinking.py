@@ -19,7 +19,7 @@ from llmcli.types import ChatRequest, Json
 _LEAST_BUDGET = 1_024  # the API takes no smaller one
 _HAS_BUDGET = r"claude-(?:3|haiku-4|(?:sonnet|opus)-4-(?:[015]\b|20))"  # those that there will ever be
 _UNASKED = "thinking unasked"  # in `ChatRequest.without`: a model thinks by itself, where it must not
-_NOT_WITH_A_FORCED_CALL = r"(?i)thinking may not be enabled when|thinking.*\btool_choice\b|\btool_choice\b.*thinking"
+NOT_WITH_A_FORCED_CALL = r"(?i)thinking may not be enabled when|thinking.*\btool_choice\b|\btool_choice\b.*thinking"
 _UNKNOWN = r"(?i)thinking: extra inputs|not support(?:ed)? thinking|thinking is not support"
 _REFUSED = (
     r"(?is)(?=.*\b(?:{about}))(?=.*(?:not support|unsupported|extra input|does not match|not permitted|not available"
@@ -84,10 +84,12 @@ def choices(request: ChatRequest) -> Iterator[tuple[str, str]]:
         yield "enabled", _refusal("thinking|budget_tokens")
     elif form is None and request.thinking is None and _forced(request):
         if not {_UNASKED, "thinking"} & (request.without | request.options.keys()):
-            yield _UNASKED, _NOT_WITH_A_FORCED_CALL
+            yield _UNASKED, NOT_WITH_A_FORCED_CALL
     elif form == "disabled":
         yield "thinking", _UNKNOWN  # who does not know it cannot think: nothing need be turned off
         yield "disabled", _refusal("thinking|disabled")
+    elif form == "between_tools" and request.thinking is None:
+        yield "thinking", _refusal("thinking|between_tools")  # it always thinks: what it said at first was the matter
 
 
 def _refusal(about: str) -> str:
