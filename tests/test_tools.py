@@ -925,6 +925,21 @@ def test_a_model_whose_api_has_no_tools_calls_them_by_text(
     assert ">\n2\n<" in second["messages"][3]["content"]
 
 
+@pytest.mark.parametrize("args", [("--thinking", "low"), ("--no-stream",)])
+def test_a_model_that_thinks_only_while_it_streams_is_told_where_to_stop_too(
+    llmcli: Program, serve: Serve, tools: str, args: tuple[str, ...]
+) -> None:
+    server = serve(says("It is", " 2."))
+    llmcli.configure(
+        BY_TEXT.format(url=server.url, way="text").replace('openai-compatible"', 'dashscope"\napi_key = { env = "K" }')
+    )
+
+    done = llmcli("chat", "-n", "-m", "small", *args, "--tool", tools, "--yes", "1 + 1?", env={"K": "key"})
+
+    assert (done.status, done.text) == (0, "It is 2."), done.err
+    assert server.requests[0].json["stop"]
+
+
 def test_a_provider_without_tools_is_told_of_them_by_text_and_that_is_said(
     llmcli: Program, serve: Serve, tools: str
 ) -> None:

@@ -158,7 +158,7 @@ def prepare(
             way = "prompt"
         job = job._replace(way=way, schema=schemas.as_asked(wish.schema, way))
     if job.style is not None:
-        job = job._replace(stops=_takes(provider, as_sent(job._replace(stops=True), request)))
+        job = job._replace(stops=_takes(provider, as_sent(job._replace(stops=True), request), arguments.stream))
     provider.check(as_sent(job, request))
     if arguments.attach:
         pictured = Message("user", (Text("..."), Attachment("image/png")))
@@ -176,12 +176,12 @@ def _style(ready: Ready, world: World) -> str | None:
     return None if wanted in (None, "native") else wanted
 
 
-def _takes(provider: Provider, request: ChatRequest) -> bool:
-    """Whether a provider can be asked this."""
+def _takes(provider: Provider, request: ChatRequest, wanted: bool | None) -> bool:
+    """Whether a provider can be asked this, with the answer in pieces or whole as it will be."""
     try:
         provider.check(request)
         if isinstance(provider, HTTPProvider):
-            provider.chat_request(request, stream=False)
+            provider.chat_request(request, stream=streams(provider, wanted))
     except LlmError:
         return False
     return True
