@@ -118,8 +118,8 @@ def answer(provider: Provider, request: ChatRequest, call: Call) -> Generator[Ev
             if began:
                 raise incomplete(exc) from exc
             error = exc
-        adapted = provider.adapt(request, error) if isinstance(provider, HTTPProvider) else None
-        if adapted is not None and _leads_on(adapted, request):
+        adapted = _adapted(provider, request, error, stream=stream)
+        if adapted is not None:
             call.log("adapted", without=sorted(adapted.without), message=error.message)
             request = adapted
             if call.refused is not None:
@@ -128,6 +128,23 @@ def answer(provider: Provider, request: ChatRequest, call: Call) -> Generator[Ev
         alike += error.retry_once
         _wait_to_retry(call, error, attempt, alike)
         attempt += 1
+
+
+def _adapted(provider: Provider, request: ChatRequest, error: LlmError, *, stream: bool) -> ChatRequest | None:
+    """
+    The request as the provider says it in another way, if it has one. What was not sent, because the answer streams or
+    an option of the user's stood in its place, cannot have been the matter: the next is looked for.
+    """
+    if not isinstance(provider, HTTPProvider):
+        return None
+    adapted: ChatRequest | None = request
+    while adapted is not None:
+        before, adapted = adapted, provider.adapt(adapted, error)
+        if adapted is None or not _leads_on(adapted, before):
+            return None
+        if provider.chat_request(adapted, stream=stream) != provider.chat_request(request, stream=stream):
+            break
+    return adapted
 
 
 def _leads_on(adapted: ChatRequest, request: ChatRequest) -> bool:

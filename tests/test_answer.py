@@ -10,7 +10,7 @@ import pytest
 from llmcli.answer import Call, answer
 from llmcli.errors import Incomplete, LlmError, RequestRejected, TimedOut
 from llmcli.provider import Capabilities, NativeCall, NativeProvider
-from llmcli.providers.vendors import OpenAICompatible
+from llmcli.providers.vendors import DashScope, OpenAICompatible
 from llmcli.retry import RetryPolicy
 from llmcli.transport import Transport
 from llmcli.types import (
@@ -128,9 +128,9 @@ def _always_other(request: ChatRequest) -> ChatRequest:
     return request._replace(seed=(request.seed or 0) + 1)
 
 
-@pytest.mark.parametrize(("adapt", "asked"), [(_the_same, 2), (_always_other, 1)])
+@pytest.mark.parametrize("adapt", [_the_same, _always_other])
 def test_a_provider_that_learns_nothing_from_a_refusal_is_not_asked_for_ever(
-    adapt: Callable[[ChatRequest], ChatRequest], asked: int
+    adapt: Callable[[ChatRequest], ChatRequest],
 ) -> None:
     """Also where it is a plugin of somebody else."""
 
@@ -142,4 +142,20 @@ def test_a_provider_that_learns_nothing_from_a_refusal_is_not_asked_for_ever(
         provider = Stubborn(ProviderConfig(id="stubborn", base_url=server.url))
         with pytest.raises(RequestRejected, match="not so"):
             next(answer(provider, REQUEST, CALL._replace(timeouts=Timeouts())))
-        assert len(server.requests) == asked
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("stream", "options", "asked"),
+    [(False, {}, 2), (True, {}, 1), (False, {"enable_thinking": True}, 1)],
+)
+def test_what_was_not_sent_is_not_left_out(stream: bool, options: dict[str, Any], asked: int) -> None:
+    """DashScope's models are told not to think where an answer comes whole, unless an option says otherwise."""
+    refusal = whole(400, {"error": {"message": "enable_thinking is not what this model takes"}})
+    with closing(Server(lambda connection: connection.send(refusal))) as server:
+        provider = DashScope(ProviderConfig(id="dashscope", base_url=server.url))
+        with pytest.raises(RequestRejected, match="not what this model takes"):
+            next(answer(provider, REQUEST._replace(options=options), CALL._replace(timeouts=Timeouts(), stream=stream)))
+        assert [each.json.get("enable_thinking") for each in server.requests] == [
+            options.get("enable_thinking", False if not stream else None), *[None] * (asked - 1)
+        ]  # fmt: skip
