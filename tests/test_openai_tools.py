@@ -364,6 +364,9 @@ def refused_form(said: str) -> LlmError:
         "'response_format.type' must be 'text'",
         "model does not support json_schema, supported: text",
         "Function calling with a response mime type: 'application/json' is unsupported",
+        "json mode cannot be combined with tool/function calling",
+        "body.response_format.type: Input should be 'text' or 'json_object'",
+        "Unrecognized request argument supplied: response_format",
     ],
 )
 def test_a_form_that_is_refused_is_asked_for_in_the_next_best_way(said: str) -> None:
@@ -381,6 +384,21 @@ def test_a_form_that_is_refused_is_asked_for_in_the_next_best_way(said: str) -> 
     assert "response_format" not in in_words
     assert in_words["messages"][0] == as_json["messages"][0]
     assert server.adapt(second, refused_form(said)) is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Failed to parse grammar from json_schema: unsupported keyword",
+        "Invalid json_schema: at $.properties, 'oneOf' is not supported",
+        "This model's maximum context length is 4096 tokens, which is not supported (json_schema grammar)",
+        "The model `m` does not exist, or has no json_schema that is supported",
+        "response_format.json_schema.name: a name has 64 letters at most",
+    ],
+)
+def test_what_is_wrong_with_a_schema_or_with_something_else_is_said_and_the_schema_stays(said: str) -> None:
+    """In words it would be wrong all the same, and nothing would enforce it any more."""
+    assert made(OpenAICompatible).adapt(ChatRequest("m", (ASKED,), schema=PERSON), refused_form(said)) is None
 
 
 @pytest.mark.parametrize("schema", [PERSON, ANY_JSON])

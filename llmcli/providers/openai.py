@@ -63,8 +63,11 @@ _OTHER_API = r"\bv1/responses\b"  # (openai/openai-openapi#541)
 _NINE_SIGNS = r"(?s)\btool.?call id\b.*\blength of 9\b"  # Mistral's, whoever serves it (openclaw/openclaw#57672)
 _WRONG_SIGNATURE = r"(?i)invalid `?signature|signature\b.*\b(?:invalid|not valid|mismatch)"
 _NO_FORM = (  # that the form of an answer is refused, and not that a schema is a wrong one
-    r"(?is)^(?!.*invalid schema).*(?:response.?format|json.?(?:schema|object|mode)|structured.?output|text\.format"
-    r"|response.?mime.?type)"
+    r"(?is)^(?!.*(?:invalid (?:json.?)?schema|failed to|keyword|\b(?:one|any|all)of\b|\$ref))"
+    r"(?=.*(?:response.?format|json.?(?:schema|object|mode)|structured.?output|text\.format|response.?mime.?type))"
+    r".*(?:not (?:support|available|enabled|permitted|allowed|compatible)|n't support|unsupported|unavailable|unknown"
+    r"|unrecogni[sz]ed|incompatible|cannot be (?:combined|used)|only supports"
+    r"|(?:must|should) be .{0,10}\b(?:text|json))"
 )
 _NO_INPUT = r"(?i)\b(?:image|audio|video) input is not supported"  # llama.cpp, with status 500
 
@@ -608,7 +611,7 @@ def _refuses(error: RequestRejected, name: str) -> bool:
     if name == "strict":
         return re.search(r"invalid schema|\bstrict\b", f"{message} {parameter}") is not None
     if name in (_SCHEMA, _JSON):
-        return re.search(_NO_FORM, f"{message} {parameter}") is not None
+        return type(error) is RequestRejected and re.search(_NO_FORM, f"{message} {parameter}") is not None
     if name == "reasoning.summary":
         return parameter == name or "reasoning summar" in message
     if name == "include" and "encrypted content" in message:
