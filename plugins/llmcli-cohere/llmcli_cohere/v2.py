@@ -82,7 +82,11 @@ def _message(message: Message, ids: Sequence[str]) -> dict[str, Json] | None:
 
 
 def _call(call: ToolCall, call_id: str) -> Json:
-    return {"id": call_id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+    """The arguments are text that the API reads as an object; what is none goes back inside one."""
+    arguments = call.arguments
+    if parse_object(arguments) is None:
+        arguments = json.dumps({"INVALID_JSON": arguments}, ensure_ascii=False)
+    return {"id": call_id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
 def _result(call_id: str, result: ToolResult) -> Json:

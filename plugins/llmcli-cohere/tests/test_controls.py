@@ -114,6 +114,14 @@ def test_results_follow_their_calls_each_in_a_message_of_its_own() -> None:
     ]
 
 
+@pytest.mark.parametrize("written", ['{"city": "Os', "[1]", ""])
+def test_arguments_that_are_no_object_do_not_end_the_conversation(written: str) -> None:
+    called = Message("assistant", (ToolCall("c1", "wx", written, valid=False),))
+    result = Message("tool", (ToolResult("c1", "wx", "these are no arguments", failed=True),))
+    (call,) = sent(request(message("user", "hello"), called, result))["messages"][1]["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == {"INVALID_JSON": written}
+
+
 def test_a_call_that_was_not_made_has_a_result_all_the_same() -> None:
     messages = sent(request(*ASKED, message("system", "Be brief."), message("user", "never mind")))["messages"]
     assert [each["role"] for each in messages[2:]] == ["system", "tool", "tool", "user"]

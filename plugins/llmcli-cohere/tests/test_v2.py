@@ -136,7 +136,7 @@ def test_tool_calls_go_back_with_their_plan_and_without_content() -> None:
             "tool_plan": "I will look.",
             "tool_calls": [
                 {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}},
-                {"id": "c2", "type": "function", "function": {"name": "g", "arguments": "[bad"}},
+                {"id": "c2", "type": "function", "function": {"name": "g", "arguments": '{"INVALID_JSON": "[bad"}'}},
             ],
         }
     ]
