@@ -23,7 +23,7 @@ from llmcli.errors import (
     RequestRejected,
 )
 from llmcli.framing import decode_body
-from llmcli.http_errors import request_id
+from llmcli.http_errors import WRONG_ADDRESS, request_id
 from llmcli.provider import HTTPProvider, NativeProvider, Provider, Reader, with_headers
 from llmcli.retry import RetryPolicy
 from llmcli.transport import Log, Proxy, Response, Transport, no_log
@@ -258,8 +258,8 @@ def _over_http(
 
 def _with_request(error: LlmError, wire: HttpRequest, status: int) -> LlmError:
     """A wrong path is seen only by showing it, and so is a size that is too large."""
-    if status in (404, 405) and type(error) is RequestRejected:
-        error.hint = f"check the base URL; what was asked is {wire.method} {wire.url}"
+    if status in (404, 405) and type(error) is RequestRejected and error.hint in (None, WRONG_ADDRESS):
+        error.hint = f"{WRONG_ADDRESS}; what was asked is {wire.method} {wire.url}"
     if status == 413:
         error.hint = f"{len(wire.body or b'')} bytes were sent"
     return error

@@ -29,6 +29,7 @@ _MESSAGE_LIMIT = 500  # characters of a provider's message that we show
 _ENCODED = re.compile(r"[A-Za-z0-9+/=_-]{120,}")  # no words: what a service repeats of a picture, which is private
 _SILENT = "no explanation"
 _ADDRESS = (404, 405, 406, 410, 415, 426)  # statuses that say that what was asked for is not there
+WRONG_ADDRESS = "check the base URL"  # the hint of such an error
 _REQUEST_IDS = ("x-request-id", "request-id", "x-generation-id", "apim-request-id", "cf-ray")
 
 # Codes and words, lower case, that decide more than the status does. Checked in this order.
@@ -300,9 +301,9 @@ def classify(status: int, body: ErrorBody, headers: Mapping[str, str]) -> LlmErr
     if described or (status in (200, 400, 404) and said(_MODEL)):
         return made(UnknownModel, f"unknown model: {body.message}", "llmcli models lists what there is")
     if status == 404:
-        return made(RequestRejected, f"no such address: {body.message}", "check the base URL")
+        return made(RequestRejected, f"no such address: {body.message}", WRONG_ADDRESS)
     if status in _ADDRESS:
-        return made(RequestRejected, f"HTTP {status}: {body.message}", "check the base URL")
+        return made(RequestRejected, f"HTTP {status}: {body.message}", WRONG_ADDRESS)
     if status in (408, 409, 424, 499):  # what went wrong lies behind the server, not in the request
         return made(ProviderFailed, f"HTTP {status}: {body.message}")
     if status in (429, 503, 529) or ((status == 200 or status >= 500) and any(word in codes for word in _OVERLOAD)):

@@ -570,6 +570,30 @@ def test_dashscope_thinks_only_while_it_streams() -> None:
     assert caught.value.hint == "leave --no-stream out"
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, "tools are not supported by this model"),
+        (400, "`gemma-2` does not support tools"),
+        (400, "Tool calling is not supported for model m"),
+        (400, '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'),
+        (404, "No endpoints found that support tool use. To learn more about provider routing, visit: https://x"),
+    ],
+)
+def test_a_model_that_refuses_tools_is_named_with_what_to_do(status: int, said: str) -> None:
+    error = made(OpenAICompatible).read_error(status, {}, json.dumps({"error": {"message": said}}).encode())
+    assert type(error) is RequestRejected
+    assert error.message == said
+    assert error.hint == 'tools = "text" under [providers.openai-compatible.models."MODEL"] tells it of them in words'
+
+
+@pytest.mark.parametrize(
+    "said", ["This model does not support tool_choice required", "Tools with response_format are not supported"]
+)
+def test_a_model_that_has_tools_is_not_taken_for_one_without(said: str) -> None:
+    assert made().read_error(400, {}, json.dumps({"error": {"message": said}}).encode()).hint is None
+
+
 # --- completions of bare text ---------------------------------------------------------------------
 
 

@@ -70,6 +70,11 @@ _NO_FORM = (  # that the form of an answer is refused, and not that a schema is 
     r"|(?:must|should) be .{0,10}\b(?:text|json))"
 )
 _NO_INPUT = r"(?i)\b(?:image|audio|video) input is not supported"  # llama.cpp, with status 500
+_NO_TOOLS = (  # of a model, of a server that was started without, or of all that OpenRouter could ask
+    r"(?i)\b(?:tools?|(?:tool|function).?(?:use|call(?:ing|s)?)) (?:is|are) (?:not |un)(?:support|available|enabled)"
+    r"|not support ['\"`]?(?:tool|function)(?!_choice)|unsupported parameter: ['\"`]?tools\b"
+    r"|found that support tool use|requires --enable-auto-tool-choice|tools param requires"
+)
 
 # OpenAI's models that only the Responses API has, and those that take tools there only, unless they are not to think.
 _RESPONSES_ONLY = (
@@ -489,8 +494,14 @@ class OpenAI(HTTPProvider):
             yield field
 
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
-        """See `HTTPProvider.read_error`. That a model takes no images is no failure of the server."""
+        """
+        See `HTTPProvider.read_error`. That a model takes no images is no failure of the server, and that it takes no
+        tools no wrong address.
+        """
         error = super().read_error(status, headers, body)
+        if type(error) is RequestRejected and re.search(_NO_TOOLS, error.message):
+            error.message = error.message.removeprefix("no such address: ")
+            error.hint = f'tools = "text" under [providers.{self.config.id}.models."MODEL"] tells it of them in words'
         if re.search(_NO_INPUT, error.message):
             return RequestRejected(error.message, http_status=status, request_id=error.request_id)
         return error
