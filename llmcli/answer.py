@@ -55,6 +55,7 @@ _BLANKS = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 _STREAM_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _API_STARTS = (*_STREAM_STARTS, b"{", b"[")  # whatever the content type says
+_MOST_WAYS = 30  # to say one request; more are an adapter's mistake, which the kit finds at fewer
 
 
 class Call(NamedTuple):
@@ -96,7 +97,7 @@ def answer(provider: Provider, request: ChatRequest, call: Call) -> Generator[Ev
     provider.check(request)
     request = request._replace(without=request.without.union(call.refused or ()))
     stream = streams(provider, call.stream)
-    attempt, alike, began = 1, 0, False
+    attempt, alike, ways, began = 1, 0, 1, False
     while True:
         held: list[Event] = []  # what is told before the first content; an attempt that fails has told nothing
         try:
@@ -119,7 +120,8 @@ def answer(provider: Provider, request: ChatRequest, call: Call) -> Generator[Ev
                 raise incomplete(exc) from exc
             error = exc
         adapted = _adapted(provider, request, error, stream=stream)
-        if adapted is not None:
+        if adapted is not None and ways < _MOST_WAYS:
+            ways += 1
             call.log("adapted", without=sorted(adapted.without), message=error.message)
             request = adapted
             if call.refused is not None:

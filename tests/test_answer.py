@@ -128,9 +128,13 @@ def _always_other(request: ChatRequest) -> ChatRequest:
     return request._replace(seed=(request.seed or 0) + 1)
 
 
-@pytest.mark.parametrize("adapt", [_the_same, _always_other])
+def _another_word(request: ChatRequest) -> ChatRequest:
+    return _always_other(request)._replace(without=request.without | {f"word {len(request.without)}"})
+
+
+@pytest.mark.parametrize(("adapt", "asked"), [(_the_same, 1), (_always_other, 1), (_another_word, 30)])
 def test_a_provider_that_learns_nothing_from_a_refusal_is_not_asked_for_ever(
-    adapt: Callable[[ChatRequest], ChatRequest],
+    adapt: Callable[[ChatRequest], ChatRequest], asked: int
 ) -> None:
     """Also where it is a plugin of somebody else."""
 
@@ -142,7 +146,7 @@ def test_a_provider_that_learns_nothing_from_a_refusal_is_not_asked_for_ever(
         provider = Stubborn(ProviderConfig(id="stubborn", base_url=server.url))
         with pytest.raises(RequestRejected, match="not so"):
             next(answer(provider, REQUEST, CALL._replace(timeouts=Timeouts())))
-        assert len(server.requests) == 1
+        assert len(server.requests) == asked
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ from llmcli.types import (
     Tool,
     ToolCall,
     ToolResult,
+    message,
 )
 from tests.wire_samples.acme import SAMPLES, Acme, AcmeReader, AcmeSocket, as_lines, chat_body, serve
 
@@ -989,7 +990,8 @@ class LosesTheWait(Acme):
 @mutant("another-way-is-tried-once", "return None when nothing is left")
 class NeverGivesUp(Acme):
     def adapt(self, request: ChatRequest, error: LlmError) -> ChatRequest | None:
-        return request
+        words = request.without | {f"another word {len(request.without)}"}
+        return request._replace(without=words, messages=(*request.messages, message("user", "please")))
 
 
 @mutant("an-error-page-is-an-error", "raise an LlmError")
