@@ -139,14 +139,16 @@ def _adapted(provider: Provider, request: ChatRequest, error: LlmError, *, strea
     """
     if not isinstance(provider, HTTPProvider):
         return None
-    adapted: ChatRequest | None = request
-    while adapted is not None:
-        before, adapted = adapted, provider.adapt(adapted, error)
+    sent = provider.chat_request(request, stream=stream)
+    before = request
+    for _ in range(_MOST_WAYS):
+        adapted = provider.adapt(before, error)
         if adapted is None or not _leads_on(adapted, before):
             return None
-        if provider.chat_request(adapted, stream=stream) != provider.chat_request(request, stream=stream):
-            break
-    return adapted
+        if provider.chat_request(adapted, stream=stream) != sent:
+            return adapted
+        before = adapted
+    return None
 
 
 def _leads_on(adapted: ChatRequest, request: ChatRequest) -> bool:

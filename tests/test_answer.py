@@ -132,7 +132,14 @@ def _another_word(request: ChatRequest) -> ChatRequest:
     return _always_other(request)._replace(without=request.without | {f"word {len(request.without)}"})
 
 
-@pytest.mark.parametrize(("adapt", "asked"), [(_the_same, 1), (_always_other, 1), (_another_word, 30)])
+def _a_word_that_changes_nothing(request: ChatRequest) -> ChatRequest:
+    return request._replace(without=request.without | {f"word {len(request.without)}"})
+
+
+@pytest.mark.parametrize(
+    ("adapt", "asked"),
+    [(_the_same, 1), (_always_other, 1), (_another_word, 30), (_a_word_that_changes_nothing, 1)],
+)
 def test_a_provider_that_learns_nothing_from_a_refusal_is_not_asked_for_ever(
     adapt: Callable[[ChatRequest], ChatRequest], asked: int
 ) -> None:
