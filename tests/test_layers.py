@@ -76,6 +76,7 @@ HELPERS = {
     "llmcli.providers.messages_thinking",
     "llmcli.providers.messages_turns",
     "llmcli.providers.responses",
+    "llmcli.providers.signed_thinking",
     "llmcli.providers.strict_schema",
     "llmcli.providers.think_tags",
     "llmcli.providers.thinking_control",

@@ -29,9 +29,10 @@ from llmcli.provider import (
     with_headers,
 )
 from llmcli.providers import messages_thinking as thinking
+from llmcli.providers import signed_thinking
 from llmcli.providers.listed_models import models_of
 from llmcli.providers.messages_schema import AnswerTool, answer_tool, constrained
-from llmcli.providers.messages_turns import MODEL, turns_of
+from llmcli.providers.messages_turns import turns_of
 from llmcli.types import (
     ChatRequest,
     Event,
@@ -73,7 +74,6 @@ _ALWAYS_THINKS = r"(?i)thinking\.type\.disabled|between_tools|thinking cannot be
 # Words of `ChatRequest.without`.
 _SIGNATURE = "signature"  # of thinking, which another model or another account had signed
 _ABOVE = "max_tokens above "  # and the most that the model allows
-_SIGNATURE_REFUSED = r"(?i)invalid `?signature|signature\b.*\b(?:invalid|not valid|mismatch)"
 _OVER_THE_CONTEXT = re.compile(r"exceed context limit: (\d+) \+ \d+ > (\d+)")
 
 
@@ -277,7 +277,7 @@ def _capped(request: ChatRequest) -> ChatRequest:
 def _signatures(request: ChatRequest) -> Iterator[tuple[str, str]]:
     """The signatures of a conversation, if they were not refused yet, and the error that refuses them."""
     if _SIGNATURE not in request.without and _turns(request) != turns_of(request.messages, request.model, signed=False):
-        yield _SIGNATURE, _SIGNATURE_REFUSED
+        yield _SIGNATURE, signed_thinking.REFUSED
 
 
 # --- tools and schemas ----------------------------------------------------------------------------
@@ -481,9 +481,11 @@ class _Reader(Reader):
             return
         match block.start.get("type"):
             case "thinking":
-                yield ThinkingEnd({"signature": block.signature, MODEL: self._model} if block.signature else {})
+                yield ThinkingEnd(
+                    {"signature": block.signature, signed_thinking.MODEL: self._model} if block.signature else {}
+                )
             case "redacted_thinking":
-                yield ThinkingEnd({**block.start, MODEL: self._model})
+                yield ThinkingEnd({**block.start, signed_thinking.MODEL: self._model})
             case "tool_use" if self._answer_tool is not None and self._takes_answer(block.start):
                 yield from self._answer(self._answer_tool.text_of(_tool_call(index, block).arguments))
             case "tool_use":

@@ -13,6 +13,7 @@ from llmcli import http_errors
 from llmcli.errors import ProviderFailed
 from llmcli.framing import Record, parse_json, parse_json_stream
 from llmcli.provider import Reader, raise_error_in
+from llmcli.providers import signed_thinking
 from llmcli.providers.think_tags import ThinkTags
 from llmcli.providers.tool_calls import ToolCallAssembler, new_call_id
 from llmcli.types import (
@@ -32,7 +33,6 @@ JsonObject: TypeAlias = dict[str, Json]
 
 _NOTHING: tuple[Json, ...] = (None, "", [], {})
 FIELDS = ("model", "id")  # of an answer, for its metadata
-MODEL = "model"  # among the opaque data of thinking: who was asked, and so whose it is
 
 
 class ChatReader(Reader):
@@ -237,7 +237,7 @@ class ChatReader(Reader):
 
     def _end_thinking(self) -> ThinkingEnd:
         kept = self._kept if self._details else None
-        opaque: JsonObject = {kept: [*self._details], MODEL: self._model} if kept else {}
+        opaque: JsonObject = {kept: [*self._details], signed_thinking.MODEL: self._model} if kept else {}
         self._thinking, self._details = False, []
         return ThinkingEnd(opaque)
 

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from llmcli.framing import parse_object
+from llmcli.providers import signed_thinking
 from llmcli.types import Attachment, Json, Message, Part, Text, Thinking, ToolCall, ToolResult
 
 _Block = dict[str, Json]
 
-MODEL = "model"  # among the opaque data of thinking: who was asked, and so whose it is
 _THINKING = ("thinking", "redacted_thinking")
 _NO_PART_OF_AN_ID = r"[^a-zA-Z0-9_-]"
 
@@ -32,7 +32,7 @@ def turns_of(messages: Sequence[Message], model: str = "", *, signed: bool = Tru
     """
     turns: list[tuple[str, list[Json]]] = []
     ids = _CallIds()
-    asked = max((at for at, message in enumerate(messages) if message.role == "user"), default=0)
+    asked = signed_thinking.last_question(messages)
     spoken = [(message, signed or at > asked) for at, message in enumerate(messages) if message.role != "system"]
     for role, run in groupby(spoken, key=lambda each: _speaker(each[0])):
         parts = [part for message, thinks in run for part in message.parts if _goes_back(part, model, thinks=thinks)]
@@ -51,7 +51,7 @@ def _speaker(message: Message) -> str:
 
 def _goes_back(part: Part, model: str, *, thinks: bool) -> bool:
     """Whether a part may be sent to this model; whose thinking it is may not be known."""
-    return not isinstance(part, Thinking) or (thinks and part.opaque.get(MODEL, model) == model)
+    return not isinstance(part, Thinking) or (thinks and signed_thinking.is_of(part, model))
 
 
 def _content(blocks: list[Json]) -> Json:
@@ -78,7 +78,7 @@ def _said(part: Part, ids: "_CallIds") -> _Block | None:
         case ToolCall(id, name):
             return {"type": "tool_use", "id": ids.of_call(id), "name": name, "input": _input(part)}
         case Thinking(_, {"type": "redacted_thinking"}):
-            return {name: value for name, value in part.opaque.items() if name != MODEL}
+            return {name: value for name, value in part.opaque.items() if name != signed_thinking.MODEL}
         case Thinking(text, {"signature": signature}):
             return {"type": "thinking", "thinking": text, "signature": signature}
         case Text():

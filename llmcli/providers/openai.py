@@ -23,8 +23,8 @@ from llmcli.provider import (
     raise_error_in,
     with_headers,
 )
-from llmcli.providers import thinking_control
-from llmcli.providers.chat_reader import FIELDS, MODEL, ChatReader, CompletionReader, JsonObject
+from llmcli.providers import signed_thinking, thinking_control
+from llmcli.providers.chat_reader import FIELDS, ChatReader, CompletionReader, JsonObject
 from llmcli.providers.listed_models import models_of
 from llmcli.providers.think_tags import ThinkTags
 from llmcli.providers.tool_calls import CallIds, new_call_id
@@ -61,7 +61,6 @@ _CALL_IDS = "call ids"  # which are not of nine signs, as Mistral's models want 
 # Patterns that few requests need are compiled by the first that does.
 _OTHER_API = r"\bv1/responses\b"  # (openai/openai-openapi#541)
 _NINE_SIGNS = r"(?s)\btool.?call id\b.*\blength of 9\b"  # Mistral's, whoever serves it (openclaw/openclaw#57672)
-_WRONG_SIGNATURE = r"(?i)invalid `?signature|signature\b.*\b(?:invalid|not valid|mismatch)"
 _NO_FORM = (  # that the form of an answer is refused, and not that a schema is a wrong one
     r"(?is)^(?!.*(?:invalid (?:json.?)?schema|failed to|keyword|\b(?:one|any|all)of\b|\$ref))"
     r"(?=.*(?:response.?format|json.?(?:schema|object|mode)|structured.?output|text\.format|response.?mime.?type))"
@@ -394,7 +393,7 @@ class OpenAI(HTTPProvider):
         if self.reasoning_echo == "none":
             return request.messages
         signed = _SIGNATURE not in request.without
-        asked = max((at for at, message in enumerate(request.messages) if message.role == "user"), default=0)
+        asked = signed_thinking.last_question(request.messages)
         return tuple(
             _with_blocks_of(request.model, message, signed=signed or at > asked)
             for at, message in enumerate(request.messages)
@@ -587,7 +586,7 @@ def _with_blocks_of(model: str, message: Message, *, signed: bool) -> Message:
     return message._replace(
         parts=tuple(
             part._replace(opaque=NOTHING)
-            if isinstance(part, Thinking) and not (signed and part.opaque.get(MODEL, model) == model)
+            if isinstance(part, Thinking) and not (signed and signed_thinking.is_of(part, model))
             else part
             for part in message.parts
         )
@@ -616,7 +615,7 @@ def _refuses(error: RequestRejected, name: str) -> bool:
     if name == _CHAT:
         return re.search(_OTHER_API, message) is not None
     if name == _SIGNATURE:
-        return re.search(_WRONG_SIGNATURE, message) is not None
+        return re.search(signed_thinking.REFUSED, message) is not None
     if name == _CALL_IDS:
         return re.search(_NINE_SIGNS, message) is not None
     if name == "strict":
