@@ -84,6 +84,15 @@ def conversation(llmcli: Program, *args: str, **popen: Any) -> Iterator[Person]:
         yield person
 
 
+def stop(session: Session) -> None:
+    """Ctrl-C to the answer, and Ctrl-D at the next prompt."""
+    session.type(CTRL_C)
+    session.until("stopped")
+    session.until(PROMPT, session.screen.find(b"stopped"))
+    session.type(CTRL_D)
+    assert session.ended().status == 0
+
+
 def configured(llmcli: Program, **servers: Server) -> None:
     llmcli.configure(
         "".join(
@@ -238,11 +247,7 @@ def test_what_is_typed_during_an_answer_is_not_shown_in_it(llmcli: Program, serv
         session.type("hi\r")
         session.until("text")
         assert not session.echoes
-        session.type(CTRL_C)
-        session.until("stopped")
-        session.until(PROMPT, session.screen.find(b"stopped"))
-        session.type(CTRL_D)
-        assert session.ended().status == 0
+        stop(session)
         assert session.echoes
 
 
@@ -290,11 +295,7 @@ def test_after_ctrl_z_what_is_typed_during_an_answer_is_not_shown_either(llmcli:
         back.set()
         session.until("more")
         assert not session.echoes
-        session.type(CTRL_C)
-        session.until("stopped")
-        session.until(PROMPT, session.screen.find(b"stopped"))
-        session.type(CTRL_D)
-        assert session.ended().status == 0
+        stop(session)
 
 
 # --- typing ---------------------------------------------------------------------------------------

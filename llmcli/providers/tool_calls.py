@@ -119,15 +119,22 @@ class ToolNames:
 
 
 class _RenamingReader(Reader):
+    """Another reader, with the tools called as the user calls them."""
+
     def __init__(self, reader: Reader, names: Mapping[str, str]) -> None:
         self._reader = reader
         self._names = names
+        self.plain = reader.plain
+        self.ends_with_body = reader.ends_with_body
 
     def feed(self, record: Record) -> Iterator[Event]:
         return self._heard(self._reader.feed(record))
 
     def whole(self, document: object) -> Iterator[Event]:
         return self._heard(self._reader.whole(document))
+
+    def body(self, body: bytes) -> Iterator[Event]:
+        return self._heard(self._reader.body(body))
 
     def end(self) -> Iterator[Event]:
         return self._heard(self._reader.end())
