@@ -88,6 +88,12 @@ def test_no_schema_is_so_odd_that_it_breaks_anything(schema: dict[str, Any]) -> 
     assert schema_problem(schema)
 
 
+def test_a_draft_that_nobody_knows_is_named() -> None:
+    told = schema_problem({"$schema": "https://e.example/of-my-own"})
+
+    assert told == "it cannot be used ($schema 'https://e.example/of-my-own' is no draft that is known here)"
+
+
 def test_a_pattern_that_is_none_is_a_problem_of_the_value_where_the_draft_does_not_look_at_it() -> None:
     schema = {"$schema": "http://json-schema.org/draft-04/schema#", "patternProperties": {"[": {}}}
 
