@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
-from llmcli import schemas, short_form
+from llmcli import schema_short_form, schemas
 from llmcli.config import SETTING_KEYS, Key, check_table, nearest, read_toml
 from llmcli.errors import ConfigurationError, LlmError, UsageError
 from llmcli.schemas import Wanted
@@ -178,7 +178,7 @@ def _schema(table: Mapping[str, Any], path: str) -> Wanted | None:
     try:
         if isinstance(said, dict):
             return schemas.wanted(said, f"{path}: schema", many=many)
-        is_file = not short_form.is_short(said) and not said.lstrip().startswith("{")
+        is_file = not schema_short_form.is_short(said) and not said.lstrip().startswith("{")
         return schemas.read(_from_here(said, path) if is_file else said, many=many)
     except UsageError as exc:
         told = exc.message if path in exc.message else f"{path}: schema: {exc.message.removeprefix('--schema: ')}"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from llmcli import json_in_text, short_form, validation
+from llmcli import json_in_text, schema_short_form, validation
 from llmcli.errors import ConfigurationError, UsageError, WrongForm
 from llmcli.provider import Provider
 from llmcli.types import ChatRequest, Finish, Json, Message, Reply, Schema, Text, TextDelta, Thinking, Usage, message
@@ -49,8 +49,8 @@ def read(said: str, *, many: bool = False) -> Wanted:
     """
     if said.lstrip().startswith("{"):
         return wanted(_parsed(said, "--schema"), "--schema", many=many)
-    if short_form.is_short(said):
-        return wanted(short_form.read(said), "--schema", many=many)
+    if schema_short_form.is_short(said):
+        return wanted(schema_short_form.read(said), "--schema", many=many)
     stem = os.path.splitext(os.path.basename(said))[0]
     return wanted(_parsed(_contents(said), said), said, name=stem, many=many)
 

@@ -42,7 +42,7 @@ LAYERS = {
     "llmcli.prompt_templates": 1,
     "llmcli.attachments": 1,
     "llmcli.schemas": 1,
-    "llmcli.short_form": 1,
+    "llmcli.schema_short_form": 1,
     "llmcli.answer": 2,
     "llmcli.plugins": 2,
     "llmcli.guests": 2,

@@ -11,8 +11,8 @@ import pytest
 
 from llmcli.errors import ConfigurationError, UsageError, WrongForm
 from llmcli.provider import Capabilities, Provider
+from llmcli.schema_short_form import read as short_form
 from llmcli.schemas import Wanted, asking, hold, read, until_valid, wanted, way_of
-from llmcli.short_form import read as short_form
 from llmcli.types import (
     ChatRequest,
     Event,

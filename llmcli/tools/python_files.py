@@ -1,6 +1,6 @@
 """
 Tools out of Python, where they run: the functions of a file that the user named, or a function of an installed
-package. Layer 2. It is a process of its own that loads and calls them (`host`); nothing here is of llmcli's own.
+package. Layer 2. It is a process of its own that loads and calls them (`python_host`); nothing here is of llmcli's own.
 """
 
 import importlib.util

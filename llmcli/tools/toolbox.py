@@ -13,7 +13,7 @@ from llmcli import plugin_import, plugins, signals, validation
 from llmcli.config import Config, nearest
 from llmcli.errors import ConfigurationError, UsageError
 from llmcli.framing import json_decoder
-from llmcli.tools import executables, hosted
+from llmcli.tools import executables, python_tools
 from llmcli.tools.offered import Arguments, Offered, ToolFailed, cut
 from llmcli.types import ToolCall, ToolResult
 from llmcli.world import World
@@ -47,7 +47,7 @@ def _all(words: Sequence[str], config: Config, world: World, ends: float | None)
         left = None if ends is None else max(0.0, ends - time.monotonic())
         if in_file := _in_file(word):
             if wanted := names.pop(os.path.realpath(in_file[0]), None):
-                yield from hosted.tools_of_file(in_file[0], wanted, world, left)
+                yield from python_tools.tools_of_file(in_file[0], wanted, world, left)
         else:
             yield from _tools(word, config, world, left)
 
@@ -66,7 +66,7 @@ def _tools(word: str, config: Config, world: World, left: float | None) -> list[
     if word in config.tools:
         return [executables.tool_of_table(word, config, world.env)]
     if claims := plugins.named(plugins.TOOLS, word):
-        return hosted.tool_of_plugin(plugins.the_one(claims), plugin_import.limit(world.env), world, left)
+        return python_tools.tool_of_plugin(plugins.the_one(claims), plugin_import.limit(world.env), world, left)
     near = nearest(word, [*config.tools, *(plugin.id for plugin in plugins.installed(plugins.TOOLS))])
     raise ConfigurationError(
         f"no tool is called {word!r}",

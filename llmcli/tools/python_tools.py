@@ -1,8 +1,8 @@
 """
-Tools out of Python, from here: they run in a process of their own (`host`), one for each file and each package. So a
-call that takes too long can be ended whatever it does, what a tool prints or breaks is not ours (a terminal is shown
-what is printed, and does not obey it), and llmcli imports nothing of it. What a file keeps in its variables stays from
-one call to the next, unless a call had to be ended. Layer 2.
+Tools out of Python, from here: they run in a process of their own (`python_host`), one for each file and each package.
+So a call that takes too long can be ended whatever it does, what a tool prints or breaks is not ours (a terminal is
+shown what is printed, and does not obey it), and llmcli imports nothing of it. What a file keeps in its variables stays
+from one call to the next, unless a call had to be ended. Layer 2.
 """
 
 import codecs
@@ -116,11 +116,12 @@ class _Process:
         self._socket, theirs = socket.socketpair()
         self._printed = _Printed(world) if world.is_tty(world.stderr) else None
         out = world.stderr if self._printed is None else self._printed.end_to_write
-        code = f"import sys; sys.path[:] = {sys.path!r}; from llmcli.tools import host; host.main({theirs.fileno()})"
+        path, fd = sys.path, theirs.fileno()
+        code = f"import sys; sys.path[:] = {path!r}; from llmcli.tools import python_host as host; host.main({fd})"
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code], stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=dict(world.env),
-                pass_fds=[theirs.fileno()], start_new_session=True,
+                pass_fds=[fd], start_new_session=True,
             )  # fmt: skip
         if self._printed is not None:
             os.close(self._printed.end_to_write)

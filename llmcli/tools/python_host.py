@@ -1,7 +1,8 @@
 """
 The process that Python tools run in: it loads them, says what they are, and calls them when it is told to. Layer 2.
 
-It speaks with `hosted` by lines of JSON over a socket. First comes `{"file": PATH, "names": [NAME or null, ...]}` or
+It speaks with `python_tools` by lines of JSON over a socket. First comes
+`{"file": PATH, "names": [NAME or null, ...]}` or
 `{"plugin": [fields of a Plugin]}`, which is answered by `{"tools": [[NAME, DESCRIPTION, PARAMETERS, SECONDS], ...]}` or
 `{"error": [CLASS, MESSAGE, HINT]}`; then any number of `{"call": NAME, "arguments": {...}}`, each answered by
 `{"content": TEXT}` or `{"failed": WHY}`. At the end of the socket the process ends.
