@@ -139,13 +139,12 @@ def _adapted(provider: Provider, request: ChatRequest, error: LlmError, *, strea
     """
     if not isinstance(provider, HTTPProvider):
         return None
-    sent = provider.chat_request(request, stream=stream)
     before = request
     for _ in range(_MOST_WAYS):
         adapted = provider.adapt(before, error)
         if adapted is None or not _leads_on(adapted, before):
             return None
-        if provider.chat_request(adapted, stream=stream) != sent:
+        if provider.chat_request(adapted, stream=stream) != provider.chat_request(request, stream=stream):
             return adapted
         before = adapted
     return None

@@ -24,8 +24,8 @@ def ask(world: World, question: str, default: str = "", check: Callable[[str], o
     """
     shown = f" [{default}]" if default else ""
     while True:
-        world.write_stderr(f"{one_line(question)}{shown}: ")
         try:
+            world.write_stderr(f"{one_line(question)}{shown}: ")
             answer = _read_line(world) or default
         except signals.Interrupted:  # what is said next begins on a line of its own
             world.write_stderr("\n")
